@@ -1,0 +1,95 @@
+//! What a device can do, as data read from the device.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{KeyType, SignatureAlgorithm};
+
+/// Where a private key lives, from the weakest to the strongest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProtectionLevel {
+    /// In the memory of the gateway, encrypted at rest.
+    Software,
+    /// In a TPM 2.0.
+    Tpm,
+    /// In a hardware security module.
+    Hsm,
+}
+
+impl ProtectionLevel {
+    /// The name in configuration files and listings.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Software => "software",
+            Self::Tpm => "tpm",
+            Self::Hsm => "hsm",
+        }
+    }
+}
+
+/// What a backend offers. The conformance suite demands that everything listed
+/// here works and that everything else is refused as unsupported.
+#[derive(Clone, Debug)]
+pub struct Capabilities {
+    /// Where keys of this backend live.
+    pub protection_level: ProtectionLevel,
+    /// What stands behind the backend.
+    pub identity: DeviceIdentity,
+    /// The key types that can be made, in the order of [`KeyType::ALL`].
+    pub key_types: Vec<KeyTypeSupport>,
+    /// The longest message that one call may carry where the device hashes, in bytes.
+    pub max_message_bytes: usize,
+}
+
+impl Capabilities {
+    /// What is offered for a key type, if it can be made at all.
+    #[must_use]
+    pub fn key_type(&self, key_type: KeyType) -> Option<&KeyTypeSupport> {
+        self.key_types.iter().find(|offered| offered.key_type == key_type)
+    }
+
+    /// What is offered for signing with a key of a type, if anything.
+    #[must_use]
+    pub fn sign(&self, key_type: KeyType, algorithm: SignatureAlgorithm) -> Option<&SignSupport> {
+        self.key_type(key_type)?.sign.iter().find(|offered| offered.algorithm == algorithm)
+    }
+}
+
+/// What a device offers for one key type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyTypeSupport {
+    /// The key type.
+    pub key_type: KeyType,
+    /// The signature algorithms, the preferred one first; never empty.
+    pub sign: Vec<SignSupport>,
+}
+
+/// What a device offers for one signature algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignSupport {
+    /// The algorithm.
+    pub algorithm: SignatureAlgorithm,
+    /// Whether a digest can be signed; `false` where only whole messages can.
+    pub digest: bool,
+}
+
+/// What stands behind a backend, for operators and auditors. Empty where the
+/// device does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceIdentity {
+    /// The kind of backend: `pkcs11`, `tpm` or `software`.
+    pub kind: String,
+    /// The maker of the device.
+    pub manufacturer: String,
+    /// The model of the device.
+    pub model: String,
+    /// The serial number of the device or token.
+    pub serial: String,
+    /// The label of the token.
+    pub label: String,
+    /// The firmware version of the device.
+    pub firmware: String,
+    /// The library through which the device is reached, with its version.
+    pub library: String,
+}

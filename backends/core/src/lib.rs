@@ -1,0 +1,106 @@
+//! The contract between the gateway and its key hardware.
+//!
+//! A *backend* is a device, or a pool of device contexts, that makes keys and
+//! uses them. It knows no names, owners, states or policies: those belong to the
+//! gateway's catalog. It sees an opaque [`KeyRef`] and the random [`KeyTag`]
+//! under which the key was made.
+//!
+//! | read | for |
+//! |---|---|
+//! | [`KeyBackend`] | what every backend must do |
+//! | [`Capabilities`] | what a device says it can do; the conformance suite demands exactly that |
+//! | [`Workers`] | the one way in which threads, queues and deadlines meet a device |
+//! | [`Error`], [`Class`] | what went wrong, and what is to be done next |
+//! | [`PublicKey`] | public keys, and verification in software for every backend |
+//!
+//! **Invariant:** this crate names no vendor and no other crate of the workspace.
+//!
+//! **Invariant:** one item and many are the same call: a list in, a result per
+//! item out, in the same order and of the same length.
+
+mod algorithm;
+mod capabilities;
+mod context;
+mod ecdsa;
+mod error;
+mod key;
+mod key_type;
+mod public_key;
+mod secret;
+mod workers;
+
+pub use algorithm::{Hash, SignatureAlgorithm};
+pub use capabilities::{Capabilities, DeviceIdentity, KeyTypeSupport, ProtectionLevel, SignSupport};
+pub use context::{Flow, OpContext, Priority};
+pub use ecdsa::{der_from_p1363, p1363_from_der};
+pub use error::{Class, Error, Operation};
+pub use key::{FoundKey, GeneratedKey, KeyRef, KeySpec, KeyTag, Selector, SignInput, Signature};
+pub use key_type::{KeyType, UnknownKeyType};
+pub use public_key::{MalformedPublicKey, PublicKey};
+pub use secret::{Secret, SecretRef, SecretRefError};
+pub use workers::{Cost, Device, Workers, WorkersConfig, WorkersStatus};
+
+/// What every backend does.
+///
+/// Every call takes an [`OpContext`] with its deadline: a call that is late
+/// answers [`Class::Timeout`] at its deadline, whatever the device does.
+///
+/// Optional powers (attestation, wrapping inside the device, key agreement) are
+/// traits of their own and no part of this one. There is no `verify`: public
+/// keys are verified in software ([`PublicKey::verify`]).
+#[async_trait::async_trait]
+pub trait KeyBackend: Send + Sync {
+    /// What the device can do, as read from the device when it was opened.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// How busy the pool in front of the device is, for health and operators.
+    fn status(&self) -> WorkersStatus;
+
+    /// A real, tiny operation that shows whether the device answers.
+    ///
+    /// # Errors
+    /// Whatever keeps the device from answering.
+    async fn probe(&self, ctx: &OpContext) -> Result<(), Error>;
+
+    /// Makes a key under `tag`, reads it back and checks that the device gave it
+    /// the attributes that were asked for.
+    ///
+    /// # Errors
+    /// [`Class::Unsupported`] when the capabilities do not list the key type. On
+    /// any other error the device may hold a part of the key: see [`find`] and
+    /// [`destroy`].
+    ///
+    /// [`find`]: KeyBackend::find
+    /// [`destroy`]: KeyBackend::destroy
+    async fn generate(&self, spec: &KeySpec, tag: KeyTag, ctx: &OpContext) -> Result<GeneratedKey, Error>;
+
+    /// Keys that this gateway made on the device: all of them, or those of a tag.
+    /// A backend whose keys live in the catalog alone answers with none.
+    ///
+    /// # Errors
+    /// Whatever keeps the device from answering; never "not found".
+    async fn find(&self, selector: Selector, ctx: &OpContext) -> Result<Vec<FoundKey>, Error>;
+
+    /// Removes everything that this gateway made under `tag`. Removing what is
+    /// not there succeeds, so that a clean-up can be repeated.
+    ///
+    /// # Errors
+    /// Whatever keeps the device from removing it.
+    async fn destroy(&self, tag: KeyTag, ctx: &OpContext) -> Result<(), Error>;
+
+    /// Signs each input with one key and one algorithm.
+    ///
+    /// ECDSA signatures come as r‖s of fixed width (IEEE P1363); RSA and Ed25519
+    /// as their specifications have them. The answer has one result per input,
+    /// in the order of the inputs.
+    async fn sign(
+        &self,
+        key: &KeyRef,
+        algorithm: SignatureAlgorithm,
+        inputs: Vec<SignInput>,
+        ctx: &OpContext,
+    ) -> Vec<Result<Signature, Error>>;
+
+    /// Stops taking work, finishes what was accepted, and closes every context.
+    async fn close(&self);
+}

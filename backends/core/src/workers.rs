@@ -1,0 +1,463 @@
+//! [`Workers`]: where threads, queues and deadlines meet a device.
+//!
+//! Each worker is an OS thread that owns one device context (a PKCS#11 session, a
+//! TPM connection) for as long as the context lives, because such contexts may be
+//! used by one thread at a time and their calls block. Jobs wait in one bounded
+//! queue; whoever becomes free takes the oldest. An idle worker is woken last-in
+//! first-out, so that under light load the same few contexts stay warm.
+//!
+//! **Invariant:** a job whose deadline passed, or that nobody waits for, never
+//! reaches the device.
+//!
+//! **Invariant:** a caller is answered at its own deadline, whatever the device does.
+//!
+//! **Invariant:** a context that met an error it does not survive
+//! ([`Class::context_survives`]) serves no other job.
+//!
+//! The queue is written by hand: no channel crate offers last-in first-out
+//! waking, withdrawal of queued items and a cap on one class of them together.
+
+use std::{
+    num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+use serde::Deserialize;
+use tokio::sync::{oneshot, watch};
+use tracing::{debug, error, warn};
+
+use self::queue::{Queue, Ticket};
+use crate::{Class, Error, OpContext, Operation};
+
+mod queue;
+
+/// A device that can be used through any number of contexts, one a thread.
+pub trait Device: Send + Sync + 'static {
+    /// What one thread needs to use the device. It is made, used and dropped on
+    /// one thread, so it need not be `Send`.
+    type Context;
+
+    /// Makes a context, ready for use.
+    ///
+    /// # Errors
+    /// Whatever keeps the device from being used. After [`Class::Pin`] no worker
+    /// tries again.
+    fn open(&self) -> Result<Self::Context, Error>;
+}
+
+/// How long a job keeps its context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// Milliseconds at most.
+    Fast,
+    /// Up to seconds, such as making an RSA key. Slow jobs never hold the last
+    /// free context.
+    Slow,
+}
+
+/// How many contexts, and how much may wait for them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkersConfig {
+    /// Device contexts, each with a thread of its own. More than the device
+    /// computes in parallel brings nothing.
+    pub contexts: NonZeroUsize,
+    /// Jobs that may wait for a context; one more is refused at once.
+    pub queue: NonZeroUsize,
+}
+
+impl Default for WorkersConfig {
+    fn default() -> Self {
+        const CONTEXTS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+        // At 50 µs a job and 4 contexts, a full queue is 13 ms of waiting.
+        const QUEUE: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+        Self { contexts: CONTEXTS, queue: QUEUE }
+    }
+}
+
+/// A snapshot of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkersStatus {
+    /// Contexts that may be open at once.
+    pub contexts: usize,
+    /// Contexts that are serving a job now.
+    pub busy: usize,
+    /// Contexts that could not be opened and are waiting to try again.
+    pub failed: usize,
+    /// Jobs that wait for a context.
+    pub queued: usize,
+    /// Jobs that may wait.
+    pub queue_capacity: usize,
+}
+
+/// How long a worker waits before it tries to open its context again.
+const REOPEN_AFTER_MIN: Duration = Duration::from_millis(100);
+/// The wait doubles up to this: a device that comes back is noticed within it.
+const REOPEN_AFTER_MAX: Duration = Duration::from_secs(2);
+
+type Work<D> = Box<dyn FnOnce(Result<(&D, &mut <D as Device>::Context), Error>) -> Option<Class> + Send>;
+
+/// A pool of device contexts and the queue in front of it.
+pub struct Workers<D: Device> {
+    shared: Arc<Shared<D>>,
+}
+
+struct Shared<D: Device> {
+    device: D,
+    name: String,
+    state: Mutex<State<D>>,
+    /// One for each worker, so that exactly the chosen one is woken.
+    wake: Vec<Condvar>,
+    alive: watch::Sender<usize>,
+}
+
+struct State<D: Device> {
+    queue: Queue<Work<D>>,
+    /// Idle workers; the last in is the first to be woken.
+    idle: Vec<usize>,
+    /// What an idle worker was woken for.
+    handed: Vec<Option<queue::Entry<Work<D>>>>,
+    busy: usize,
+    /// Workers whose context could not be opened, with the last reason.
+    failed: usize,
+    last_failure: Option<Error>,
+    closed: bool,
+}
+
+impl<D: Device> Workers<D> {
+    /// Starts the threads. Contexts are opened when they are first needed.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(name: &str, device: D, config: &WorkersConfig) -> Result<Self, Error> {
+        let contexts = config.contexts.get();
+        let shared = Arc::new(Shared {
+            device,
+            name: name.to_owned(),
+            state: Mutex::new(State {
+                // All but one context may be slow at once; a lone context must do both.
+                queue: Queue::new(config.queue.get(), contexts.saturating_sub(1).max(1)),
+                idle: Vec::with_capacity(contexts),
+                handed: (0..contexts).map(|_| None).collect(),
+                busy: 0,
+                failed: 0,
+                last_failure: None,
+                closed: false,
+            }),
+            wake: (0..contexts).map(|_| Condvar::new()).collect(),
+            alive: watch::Sender::new(contexts),
+        });
+        for index in 0..contexts {
+            let worker = Arc::clone(&shared);
+            thread::Builder::new()
+                .name(format!("{name}-{index}"))
+                .spawn(move || worker.serve(index))
+                .map_err(|error| Error::new(Class::Broken, Operation::Open).source(error))?;
+        }
+        Ok(Self { shared })
+    }
+
+    /// The device behind the pool.
+    #[must_use]
+    pub fn device(&self) -> &D {
+        &self.shared.device
+    }
+
+    /// How busy the pool is.
+    #[must_use]
+    pub fn status(&self) -> WorkersStatus {
+        let state = self.shared.state.lock();
+        WorkersStatus {
+            contexts: state.handed.len(),
+            busy: state.busy,
+            failed: state.failed,
+            queued: state.queue.len(),
+            queue_capacity: state.queue.capacity(),
+        }
+    }
+
+    /// Runs `job` on some context.
+    ///
+    /// # Errors
+    /// What the job says; [`Class::QueueFull`], [`Class::Timeout`],
+    /// [`Class::Cancelled`] and [`Class::Closed`] as named; the reason for which
+    /// no context could be opened; [`Class::Broken`] when the job panicked.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        operation: Operation,
+        cost: Cost,
+        ctx: &OpContext,
+        job: impl FnOnce(&D, &mut D::Context) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (answer, result) = oneshot::channel();
+        let work: Work<D> = Box::new(move |context| {
+            let outcome = match context {
+                Ok((device, context)) => catch_unwind(AssertUnwindSafe(|| job(device, context)))
+                    .unwrap_or_else(|_| {
+                        error!(operation = operation.name(), "a device job panicked");
+                        Err(Error::new(Class::Broken, operation).detail("the job panicked"))
+                    }),
+                Err(error) => Err(error),
+            };
+            let class = outcome.as_ref().err().map(Error::class);
+            // Nobody listens when the caller has gone; that is no fault.
+            let _ = answer.send(outcome);
+            class
+        });
+        let ticket = self.shared.submit(operation, cost, ctx.deadline, work)?;
+        let mut withdrawal = Withdrawal { shared: &self.shared, ticket: Some(ticket) };
+        let outcome = tokio::select! {
+            biased;
+            outcome = result => {
+                withdrawal.ticket = None;
+                outcome.unwrap_or_else(|_| Err(Error::new(Class::Timeout, operation)))
+            }
+            () = ctx.cancellation.cancelled() => Err(Error::new(Class::Cancelled, operation)),
+            () = tokio::time::sleep_until(ctx.deadline.into()) => Err(Error::new(Class::Timeout, operation)),
+        };
+        drop(withdrawal);
+        outcome
+    }
+
+    /// Refuses new jobs, finishes the accepted ones, and waits until every
+    /// context is closed.
+    pub async fn close(&self) {
+        {
+            let mut state = self.shared.state.lock();
+            state.closed = true;
+            for wake in &self.shared.wake {
+                wake.notify_one();
+            }
+        }
+        let mut alive = self.shared.alive.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = alive.wait_for(|alive| *alive == 0).await;
+    }
+}
+
+impl<D: Device> Drop for Workers<D> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        state.closed = true;
+        for wake in &self.shared.wake {
+            wake.notify_one();
+        }
+    }
+}
+
+/// Takes a job out of the queue when its caller stops waiting.
+struct Withdrawal<'a, D: Device> {
+    shared: &'a Shared<D>,
+    ticket: Option<Ticket>,
+}
+
+impl<D: Device> Drop for Withdrawal<'_, D> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let withdrawn = self.shared.state.lock().queue.withdraw(ticket);
+            // Dropped here and not under the lock: a job owns what it captured.
+            drop(withdrawn);
+        }
+    }
+}
+
+impl<D: Device> Shared<D> {
+    fn submit(
+        &self,
+        operation: Operation,
+        cost: Cost,
+        deadline: Instant,
+        work: Work<D>,
+    ) -> Result<Ticket, Error> {
+        let mut state = self.state.lock();
+        let state = &mut *state;
+        if state.closed {
+            return Err(Error::new(Class::Closed, operation));
+        }
+        if state.failed == state.handed.len()
+            && let Some(failure) = &state.last_failure
+        {
+            return Err(failure.clone());
+        }
+        let Some(ticket) = state.queue.push(cost, deadline, work) else {
+            return Err(Error::new(Class::QueueFull, operation));
+        };
+        if let Some(index) = state.idle.pop() {
+            // The queue may hold only slow jobs that must not start yet.
+            match state.queue.next() {
+                Some(entry) => {
+                    state.busy += 1;
+                    if let Some(handed) = state.handed.get_mut(index) {
+                        *handed = Some(entry);
+                    }
+                    if let Some(wake) = self.wake.get(index) {
+                        wake.notify_one();
+                    }
+                }
+                None => state.idle.push(index),
+            }
+        }
+        Ok(ticket)
+    }
+
+    /// The life of a worker thread.
+    fn serve(&self, index: usize) {
+        let mut context = None;
+        while let Some(entry) = self.next(index) {
+            let cost = entry.cost;
+            if entry.deadline <= Instant::now() {
+                // The caller has been answered by its own clock; dropping the
+                // job is all that is left to do.
+                drop(entry);
+                self.done(cost);
+                continue;
+            }
+            if context.is_none() {
+                match self.open() {
+                    Ok(opened) => context = Some(opened),
+                    Err(failure) => {
+                        self.fail(entry, failure);
+                        if !self.recover(index, &mut context) {
+                            break;
+                        }
+                        continue;
+                    }
+                }
+            }
+            if let Some(open) = &mut context
+                && let Some(class) = (entry.item)(Ok((&self.device, open)))
+                && !class.context_survives()
+            {
+                debug!(backend = self.name, ?class, "device context retired");
+                context = None;
+            }
+            self.done(cost);
+        }
+        drop(context);
+        self.alive.send_modify(|alive| *alive -= 1);
+    }
+
+    /// Waits for the next job. `None` when the pool is closed and nothing is left to do.
+    fn next(&self, index: usize) -> Option<queue::Entry<Work<D>>> {
+        let mut guard = self.state.lock();
+        let state = &mut *guard;
+        if let Some(entry) = state.queue.next() {
+            state.busy += 1;
+            return Some(entry);
+        }
+        if state.closed && state.queue.len() == 0 {
+            return None;
+        }
+        state.idle.push(index);
+        loop {
+            if let Some(wake) = self.wake.get(index) {
+                wake.wait(&mut guard);
+            }
+            let state = &mut *guard;
+            if let Some(entry) = state.handed.get_mut(index).and_then(Option::take) {
+                return Some(entry);
+            }
+            if state.closed {
+                state.idle.retain(|idle| *idle != index);
+                let entry = state.queue.next();
+                state.busy += usize::from(entry.is_some());
+                return entry;
+            }
+        }
+    }
+
+    fn done(&self, cost: Cost) {
+        let mut state = self.state.lock();
+        state.busy -= 1;
+        state.queue.finished(cost);
+    }
+
+    /// Opens a context; a driver that panics is a driver that failed.
+    fn open(&self) -> Result<D::Context, Error> {
+        catch_unwind(AssertUnwindSafe(|| self.device.open())).unwrap_or_else(|_| {
+            Err(Error::new(Class::Broken, Operation::Open).detail("opening the device panicked"))
+        })
+    }
+
+    /// No context for this job: another worker may have one; where none has, every
+    /// waiting caller learns why.
+    fn fail(&self, entry: queue::Entry<Work<D>>, failure: Error) {
+        warn!(backend = self.name, error = %failure, "cannot open a device context");
+        let refused = {
+            let mut state = self.state.lock();
+            state.busy -= 1;
+            state.queue.finished(entry.cost);
+            state.failed += 1;
+            state.last_failure = Some(failure.clone());
+            if state.failed == state.handed.len() {
+                let mut refused = state.queue.drain();
+                refused.push(entry);
+                refused
+            } else {
+                state.queue.push_front(entry);
+                // An idle worker would sleep beside a job that it could do.
+                if let Some(index) = state.idle.pop() {
+                    let next = state.queue.next();
+                    state.busy += usize::from(next.is_some());
+                    if let Some(handed) = state.handed.get_mut(index) {
+                        *handed = next;
+                    }
+                    if let Some(wake) = self.wake.get(index) {
+                        wake.notify_one();
+                    }
+                }
+                Vec::new()
+            }
+        };
+        for entry in refused {
+            (entry.item)(Err(failure.clone()));
+        }
+    }
+
+    /// Tries again, later and later, until the context is open. `false` when the
+    /// pool was closed meanwhile.
+    fn recover(&self, index: usize, context: &mut Option<D::Context>) -> bool {
+        let mut wait = REOPEN_AFTER_MIN;
+        loop {
+            {
+                let mut state = self.state.lock();
+                let latched =
+                    state.last_failure.as_ref().is_some_and(|failure| failure.class() == Class::Pin);
+                let until = Instant::now() + wait;
+                while !state.closed {
+                    let Some(wake) = self.wake.get(index) else { return false };
+                    if latched {
+                        wake.wait(&mut state);
+                    } else if wake.wait_until(&mut state, until).timed_out() {
+                        break;
+                    }
+                }
+                if state.closed {
+                    return false;
+                }
+            }
+            match self.open() {
+                Ok(opened) => {
+                    *context = Some(opened);
+                    let mut state = self.state.lock();
+                    state.failed -= 1;
+                    if state.failed == 0 {
+                        state.last_failure = None;
+                    }
+                    return true;
+                }
+                Err(failure) => {
+                    self.state.lock().last_failure = Some(failure);
+                    wait = (wait * 2).min(REOPEN_AFTER_MAX);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,200 @@
+//! The promises of the pool, against a device made of channels.
+
+use std::sync::{
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+    mpsc,
+};
+
+use super::*;
+
+/// Counts its contexts, and refuses to open while `broken`.
+#[derive(Default)]
+struct Fake {
+    opened: AtomicUsize,
+    broken: AtomicBool,
+}
+
+impl Device for Fake {
+    type Context = usize;
+
+    fn open(&self) -> Result<usize, Error> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(Error::new(Class::Reinitialize, Operation::Open));
+        }
+        Ok(self.opened.fetch_add(1, Ordering::SeqCst))
+    }
+}
+
+fn pool(contexts: usize, queue: usize) -> Workers<Fake> {
+    let config = WorkersConfig {
+        contexts: NonZeroUsize::new(contexts).unwrap(),
+        queue: NonZeroUsize::new(queue).unwrap(),
+    };
+    Workers::start("fake", Fake::default(), &config).unwrap()
+}
+
+fn soon() -> OpContext {
+    OpContext::within(Duration::from_secs(10))
+}
+
+/// Occupies one context until the returned sender is dropped.
+async fn occupy(pool: &Arc<Workers<Fake>>, cost: Cost) -> mpsc::Sender<()> {
+    let (release, blocked) = mpsc::channel::<()>();
+    let (started, running) = oneshot::channel();
+    let pool = Arc::clone(pool);
+    tokio::spawn(async move {
+        pool.run(Operation::Sign, cost, &soon(), move |_, _| {
+            let _ = started.send(());
+            let _ = blocked.recv();
+            Ok(())
+        })
+        .await
+    });
+    running.await.unwrap();
+    release
+}
+
+#[tokio::test]
+async fn under_light_load_one_context_serves_all() {
+    let pool = pool(4, 8);
+    for _ in 0..100 {
+        let served = pool.run(Operation::Sign, Cost::Fast, &soon(), |_, context| Ok(*context)).await;
+        assert_eq!(served.unwrap(), 0);
+        while pool.status().busy > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_is_answered_at_its_deadline_and_a_late_job_never_runs() {
+    let pool = Arc::new(pool(1, 8));
+    let release = occupy(&pool, Cost::Fast).await;
+    let ran = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&ran);
+    let late = pool
+        .run(Operation::Sign, Cost::Fast, &OpContext::within(Duration::from_millis(5)), move |_, _| {
+            flag.store(true, Ordering::SeqCst);
+            Ok(())
+        })
+        .await;
+    assert_eq!(late.unwrap_err().class(), Class::Timeout);
+    assert_eq!(pool.status().queued, 0, "a withdrawn job leaves the queue");
+    drop(release);
+    pool.close().await;
+    assert!(!ran.load(Ordering::SeqCst));
+}
+
+#[tokio::test]
+async fn a_cancelled_job_leaves_the_queue() {
+    let pool = Arc::new(pool(1, 1));
+    let _release = occupy(&pool, Cost::Fast).await;
+    let ctx = soon();
+    ctx.cancellation.cancel();
+    let cancelled = pool.run(Operation::Sign, Cost::Fast, &ctx, |_, _| Ok(())).await;
+    assert_eq!(cancelled.unwrap_err().class(), Class::Cancelled);
+    assert_eq!(pool.status().queued, 0);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_at_once() {
+    let pool = Arc::new(pool(1, 1));
+    let _release = occupy(&pool, Cost::Fast).await;
+    let waiting = Arc::clone(&pool);
+    let queued =
+        tokio::spawn(async move { waiting.run(Operation::Sign, Cost::Fast, &soon(), |_, _| Ok(())).await });
+    while pool.status().queued == 0 {
+        tokio::task::yield_now().await;
+    }
+    let refused = pool.run(Operation::Sign, Cost::Fast, &soon(), |_, _| Ok(())).await;
+    assert_eq!(refused.unwrap_err().class(), Class::QueueFull);
+    queued.abort();
+}
+
+#[tokio::test]
+async fn slow_jobs_leave_one_context_to_the_others() {
+    let pool = Arc::new(pool(2, 8));
+    let _slow = occupy(&pool, Cost::Slow).await;
+    let waiting = Arc::clone(&pool);
+    let second =
+        tokio::spawn(
+            async move { waiting.run(Operation::Generate, Cost::Slow, &soon(), |_, _| Ok(())).await },
+        );
+    while pool.status().queued == 0 {
+        tokio::task::yield_now().await;
+    }
+    pool.run(Operation::Sign, Cost::Fast, &soon(), |_, _| Ok(())).await.unwrap();
+    assert_eq!(pool.status().queued, 1, "the second slow job still waits");
+    second.abort();
+}
+
+#[tokio::test]
+async fn a_context_that_met_a_fatal_error_serves_no_other_job() {
+    let pool = pool(1, 8);
+    let pool = &pool;
+    let fail = async |class| {
+        pool.run(Operation::Sign, Cost::Fast, &soon(), move |_, _| {
+            Err::<(), _>(Error::new(class, Operation::Sign))
+        })
+        .await
+    };
+    let context = async || pool.run(Operation::Sign, Cost::Fast, &soon(), |_, context| Ok(*context)).await;
+    assert_eq!(context().await.unwrap(), 0);
+    assert!(fail(Class::Unsupported).await.is_err());
+    assert_eq!(context().await.unwrap(), 0);
+    assert!(fail(Class::Session).await.is_err());
+    assert_eq!(context().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_panics_is_an_error_and_costs_its_context() {
+    let pool = pool(1, 8);
+    let panicked = pool
+        .run(Operation::Sign, Cost::Fast, &soon(), |_, _| -> Result<(), Error> {
+            panic!("as the test wants")
+        })
+        .await;
+    assert_eq!(panicked.unwrap_err().class(), Class::Broken);
+    let context = pool.run(Operation::Sign, Cost::Fast, &soon(), |_, context| Ok(*context)).await;
+    assert_eq!(context.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn callers_learn_why_no_context_opens_and_the_pool_recovers_by_itself() {
+    let pool = pool(2, 8);
+    pool.device().broken.store(true, Ordering::SeqCst);
+    // The first worker fails and hands the job on; the second knows of no other.
+    let refused = pool.run(Operation::Sign, Cost::Fast, &soon(), |_, _| Ok(())).await;
+    assert_eq!(refused.unwrap_err().class(), Class::Reinitialize);
+    assert_eq!(pool.status().failed, 2);
+    let at_once = pool.run(Operation::Sign, Cost::Fast, &soon(), |_, _| Ok(())).await;
+    assert_eq!(at_once.unwrap_err().class(), Class::Reinitialize);
+    pool.device().broken.store(false, Ordering::SeqCst);
+    while pool.status().failed > 0 {
+        tokio::task::yield_now().await;
+    }
+    pool.run(Operation::Sign, Cost::Fast, &soon(), |_, _| Ok(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn closing_finishes_what_was_accepted_and_refuses_the_rest() {
+    let pool = Arc::new(pool(1, 8));
+    let release = occupy(&pool, Cost::Fast).await;
+    let accepted = Arc::clone(&pool);
+    let accepted =
+        tokio::spawn(async move { accepted.run(Operation::Sign, Cost::Fast, &soon(), |_, _| Ok(7)).await });
+    while pool.status().queued == 0 {
+        tokio::task::yield_now().await;
+    }
+    let closing = Arc::clone(&pool);
+    let closing = tokio::spawn(async move { closing.close().await });
+    let refused = async || {
+        let ctx = OpContext::within(Duration::from_millis(1));
+        pool.run(Operation::Sign, Cost::Fast, &ctx, |_, _| Ok(())).await.unwrap_err().class()
+    };
+    while refused().await != Class::Closed {}
+    drop(release);
+    closing.await.unwrap();
+    assert_eq!(accepted.await.unwrap().unwrap(), 7);
+    assert_eq!(refused().await, Class::Closed);
+}

@@ -1,0 +1,3 @@
+//! `skms`: one authenticated, authorised, audited gRPC API in front of key hardware.
+
+pub mod proto;
