@@ -307,13 +307,14 @@ impl<D: Device> Shared<D> {
     /// The life of a worker thread.
     fn serve(&self, index: usize) {
         let mut context = None;
-        while let Some(entry) = self.next(index) {
+        let mut finished = None;
+        while let Some(entry) = self.next(index, finished.take()) {
             let cost = entry.cost;
             if entry.deadline <= Instant::now() {
                 // The caller has been answered by its own clock; dropping the
                 // job is all that is left to do.
                 drop(entry);
-                self.done(cost);
+                finished = Some(cost);
                 continue;
             }
             if context.is_none() {
@@ -335,21 +336,27 @@ impl<D: Device> Shared<D> {
                 debug!(backend = self.name, ?class, "device context retired");
                 context = None;
             }
-            self.done(cost);
+            finished = Some(cost);
         }
         drop(context);
         self.alive.send_modify(|alive| *alive -= 1);
     }
 
-    /// Waits for the next job. `None` when the pool is closed and nothing is left to do.
-    fn next(&self, index: usize) -> Option<queue::Entry<Work<D>>> {
+    /// Gives back the job that was finished, if any, and waits for the next one:
+    /// one turn at the lock, so that a worker is never neither busy nor idle.
+    /// `None` when the pool is closed and nothing is left to do.
+    fn next(&self, index: usize, finished: Option<Cost>) -> Option<queue::Entry<Work<D>>> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
+        if let Some(cost) = finished {
+            state.busy -= 1;
+            state.queue.finished(cost);
+        }
         if let Some(entry) = state.queue.next() {
             state.busy += 1;
             return Some(entry);
         }
-        if state.closed && state.queue.len() == 0 {
+        if state.closed {
             return None;
         }
         state.idle.push(index);
@@ -368,12 +375,6 @@ impl<D: Device> Shared<D> {
                 return entry;
             }
         }
-    }
-
-    fn done(&self, cost: Cost) {
-        let mut state = self.state.lock();
-        state.busy -= 1;
-        state.queue.finished(cost);
     }
 
     /// Opens a context; a driver that panics is a driver that failed.

@@ -57,12 +57,16 @@ async fn occupy(pool: &Arc<Workers<Fake>>, cost: Cost) -> mpsc::Sender<()> {
 #[tokio::test]
 async fn under_light_load_one_context_serves_all() {
     let pool = pool(4, 8);
+    let all_idle = async || {
+        while pool.shared.state.lock().idle.len() < 4 {
+            tokio::task::yield_now().await;
+        }
+    };
+    all_idle().await;
     for _ in 0..100 {
         let served = pool.run(Operation::Sign, Cost::Fast, &soon(), |_, context| Ok(*context)).await;
         assert_eq!(served.unwrap(), 0);
-        while pool.status().busy > 0 {
-            tokio::task::yield_now().await;
-        }
+        all_idle().await;
     }
 }
 
