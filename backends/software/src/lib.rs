@@ -1,1 +1,5 @@
-//! Under construction.
+//! Keys in software.
+
+mod config;
+
+pub use config::Config;
