@@ -1,0 +1,50 @@
+//! What software can do: everything that the contract names.
+
+use skms_backend::{
+    Capabilities, DeviceIdentity, KeyType, KeyTypeSupport, ProtectionLevel, SignSupport, SignatureAlgorithm,
+};
+
+/// The longest message, in bytes. Ed25519 reads it twice, which takes some 10 ms
+/// of a thread; whoever has more signs a digest.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+pub(crate) fn capabilities() -> Capabilities {
+    Capabilities {
+        protection_level: ProtectionLevel::Software,
+        identity: DeviceIdentity {
+            kind: "software".to_owned(),
+            library: LIBRARY.to_owned(),
+            ..DeviceIdentity::default()
+        },
+        key_types: KeyType::ALL
+            .into_iter()
+            .map(|key_type| KeyTypeSupport { key_type, sign: signatures(key_type) })
+            .collect(),
+        max_message_bytes: MAX_MESSAGE_BYTES,
+    }
+}
+
+fn signatures(key_type: KeyType) -> Vec<SignSupport> {
+    SignatureAlgorithm::of(key_type)
+        .map(|algorithm| SignSupport { algorithm, digest: algorithm.hash().is_some() })
+        .collect()
+}
+
+/// The library does not say its version to safe code, so it stands here; a test
+/// compares it with what is linked.
+const LIBRARY: &str = "aws-lc-rs 1.19.0";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_is_the_one_that_is_linked() {
+        let lock = include_str!("../../../Cargo.lock");
+        let (name, version) = LIBRARY.split_once(' ').unwrap();
+        assert!(
+            lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"\n")),
+            "Cargo.lock links another version of {name} than {version}: correct LIBRARY"
+        );
+    }
+}
