@@ -1,0 +1,137 @@
+#!/usr/bin/env bash
+# Installs what this machine lacks: `tools.sh run`, `tools.sh run test lint`.
+#
+# It looks at what is really there, not at what an earlier run has noted down,
+# so that a second run takes no time and a tool that was removed comes back.
+# System packages come from apt; everything else stays under var/, except the
+# parts of the Rust toolchain, which belong to cargo.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+readonly BUF=1.75.0
+readonly CARGO_DENY=0.20.2
+readonly SOFTHSM=/usr/lib/softhsm/libsofthsm2.so
+readonly REQUIREMENTS=softhsm-tests/interop/python/requirements.txt
+
+packages=()
+
+main() {
+    [ $# -gt 0 ] || die "say what for: run, test or lint"
+    for purpose in "$@"; do
+        case $purpose in
+            run | test | lint) "packages_for_$purpose" ;;
+            *) die "unknown purpose \`$purpose\`" ;;
+        esac
+    done
+    install_packages
+    for purpose in "$@"; do
+        "others_for_$purpose"
+    done
+}
+
+# Building and running the gateway, and the demonstration.
+packages_for_run() {
+    # aws-lc-sys and SQLite are C. A compiler without the C library's headers will not do.
+    echo '#include <stdio.h>' | cc -E - >/dev/null 2>&1 || packages+=(gcc libc6-dev)
+    { have softhsm2-util && [ -e "$SOFTHSM" ]; } || packages+=(softhsm2)
+    have openssl || packages+=(openssl)
+    [ -s /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
+}
+
+others_for_run() {
+    have cargo || die "Rust is missing. README.md, \"What you need first\", says how to install it."
+    local needed found
+    needed=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    found=$(rustc --version | cut -d' ' -f2)
+    [ "$(printf '%s\n%s\n' "$needed" "$found" | sort -V | head -n 1)" = "$needed" ] ||
+        die "Rust $found is too old, $needed is needed: rustup update stable"
+}
+
+# The tests, with the Python client.
+packages_for_test() {
+    have pkcs11-tool || packages+=(opensc)
+    have python3 || packages+=(python3)
+    python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+}
+
+others_for_test() {
+    if ! cmp -s "$REQUIREMENTS" var/venv/requirements.txt || ! var/venv/bin/python -c '' 2>/dev/null; then
+        say "making a Python environment in var/venv"
+        rm -rf var/venv
+        python3 -m venv var/venv
+        var/venv/bin/pip install --quiet --disable-pip-version-check --requirement "$REQUIREMENTS"
+        cp "$REQUIREMENTS" var/venv/requirements.txt
+    fi
+}
+
+# The checks of `make lint`.
+packages_for_lint() {
+    have node || packages+=(nodejs)
+    have npm || packages+=(npm)
+    have shellcheck || packages+=(shellcheck)
+    # cargo-deny fetches its database of advisories with it.
+    have git || packages+=(git)
+}
+
+others_for_lint() {
+    have_rust_part fmt || install_rust_part rustfmt
+    have_rust_part clippy || install_rust_part clippy
+    if [ "$(var/tools/node_modules/.bin/buf --version 2>/dev/null)" != "$BUF" ]; then
+        say "installing buf $BUF in var/tools"
+        mkdir -p var/tools
+        npm install --prefix var/tools --no-fund --no-audit --loglevel=error "@bufbuild/buf@$BUF" >/dev/null
+    fi
+    if [ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $CARGO_DENY" ]; then
+        say "building cargo-deny $CARGO_DENY; this takes a few minutes, once"
+        # Unoptimised: it builds in a third of the time and still checks in a second.
+        CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --debug --locked "cargo-deny@$CARGO_DENY"
+    fi
+}
+
+install_packages() {
+    [ ${#packages[@]} -gt 0 ] || return 0
+    have apt-get || die "please install: ${packages[*]} (these are the names in Debian)"
+    local as_root=()
+    if [ "$(id -u)" != 0 ]; then
+        have sudo || die "please run as root: apt-get install ${packages[*]}"
+        as_root=(sudo)
+    fi
+    say "installing by apt: ${packages[*]}"
+    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive
+        apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
+    local log
+    log=$(mktemp)
+    if ! { "${apt[@]}" update && "${apt[@]}" install --yes --no-install-recommends "${packages[@]}"; } \
+        </dev/null >"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        rm -f "$log"
+        die "apt could not install: ${packages[*]}"
+    fi
+    rm -f "$log"
+}
+
+# `cargo fmt` is there as a name even where the component is not, so ask it.
+have_rust_part() {
+    cargo "$1" --version >/dev/null 2>&1
+}
+
+install_rust_part() {
+    have rustup || die "please install the Rust component \`$1\`"
+    say "adding the Rust component $1"
+    rustup --quiet component add "$1"
+}
+
+have() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+say() {
+    printf 'setup: %s\n' "$*"
+}
+
+die() {
+    printf 'setup: %s\n' "$*" >&2
+    exit 1
+}
+
+main "$@"
