@@ -107,8 +107,13 @@ keep_serving() {
         fg %1 >/dev/null || code=$?
         set +m
     else
-        trap 'exit 0' INT TERM
+        # A trapped signal only ends the wait; stopping is then up to us.
+        trap : INT TERM HUP
         wait "$gateway" || code=$?
+        if kill -0 "$gateway" 2>/dev/null; then
+            code=0
+            end_gateway || code=$?
+        fi
     fi
     gateway=
     [ $code = 0 ] || die "the gateway ended with exit code $code" "$(tail -n 20 "$LOG")"

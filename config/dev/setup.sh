@@ -6,6 +6,7 @@
 # production: whoever can read this folder can use its keys.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+mkdir -p var
 umask 077
 
 readonly DEV="$PWD/var/dev"
