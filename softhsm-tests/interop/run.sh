@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Runs the clients of other languages against a gateway of their own: a fresh
+# token, a fresh catalog, a free port on loopback, all gone afterwards.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+umask 077
+
+readonly SOFTHSM=/usr/lib/softhsm/libsofthsm2.so
+readonly PYTHON=var/venv/bin/python
+# How long the gateway may take to come up, and to stop.
+readonly START_SECONDS=30 STOP_SECONDS=30
+
+SKMS=$(realpath "${CARGO_TARGET_DIR:-target}")/release/skms
+FOLDER=$(mktemp -d)
+readonly SKMS FOLDER
+gateway=
+
+main() {
+    trap 'quit $?' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    make_token
+    start_gateway
+    "$PYTHON" softhsm-tests/interop/python/client.py "$address"
+    stop_gateway
+}
+
+make_token() {
+    export SOFTHSM2_CONF=$FOLDER/softhsm2.conf
+    mkdir "$FOLDER/tokens"
+    printf '%s\n' "directories.tokendir = $FOLDER/tokens" 'objectstore.backend = file' 'log.level = ERROR' \
+        >"$SOFTHSM2_CONF"
+    printf 'interop-pin' >"$FOLDER/pin"
+    softhsm2-util --init-token --free --label interop --pin interop-pin --so-pin interop-so-pin >/dev/null
+    head -c 32 /dev/urandom >"$FOLDER/master.key"
+}
+
+start_gateway() {
+    address=127.0.0.1:$("$PYTHON" -c 'import socket
+with socket.socket() as s:
+    s.bind(("127.0.0.1", 0))
+    print(s.getsockname()[1])')
+    cat >"$FOLDER/skms.toml" <<-END
+		[server]
+		listen = ["$address"]
+
+		[backends.hsm]
+		kind = "pkcs11"
+		module = "$SOFTHSM"
+		token = "label:interop"
+		pin = "file:pin"
+
+		[backends.software]
+		kind = "software"
+		master_key = "file:master.key"
+	END
+    setpriv --pdeathsig TERM "$SKMS" serve --config "$FOLDER/skms.toml" </dev/null >"$FOLDER/log" 2>&1 &
+    gateway=$!
+    local deadline=$((SECONDS + START_SECONDS))
+    until "$SKMS" --endpoint "http://$address" health >/dev/null 2>&1; do
+        if ! kill -0 "$gateway" 2>/dev/null || [ $SECONDS -ge $deadline ]; then
+            tail -n 20 "$FOLDER/log" >&2
+            die "the gateway did not come up"
+        fi
+        sleep 0.1
+    done
+    printf 'a gateway of its own serves on %s\n' "$address"
+}
+
+stop_gateway() {
+    local code=0
+    end_gateway || code=$?
+    [ $code = 0 ] || die "the gateway ended with exit code $code"
+}
+
+# SIGTERM, and SIGKILL where that is not heard in time; by its pid and no other.
+end_gateway() {
+    local pid=$gateway deadline=$((SECONDS + STOP_SECONDS))
+    gateway=
+    kill -TERM "$pid" 2>/dev/null || true
+    while kill -0 "$pid" 2>/dev/null; do
+        [ $SECONDS -lt $deadline ] || kill -KILL "$pid" 2>/dev/null || true
+        sleep 0.05
+    done
+    wait "$pid"
+}
+
+# However this script ends, nothing of it is left.
+quit() {
+    trap - EXIT INT TERM HUP
+    [ "$1" = 0 ] || tail -n 20 "$FOLDER/log" >&2 2>/dev/null || true
+    [ -z "$gateway" ] || end_gateway 2>/dev/null || true
+    rm -rf "$FOLDER"
+    exit "$1"
+}
+
+die() {
+    printf 'interop: %s\n' "$*" >&2
+    exit 1
+}
+
+main "$@"
