@@ -1,0 +1,247 @@
+//! A token, and the sessions with it: the [`Device`] behind the pool.
+//!
+//! What all sessions of a token share is in one [`Token`]: the module, the login,
+//! the handles of its keys and the lock around its objects.
+//!
+//! **Invariant:** a session that met any error serves no further call; what an
+//! error leaves behind in a session differs from module to module.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use cryptoki::{object::ObjectHandle, session::Session, slot::Slot, slot::TokenInfo, types::RawAuthPin};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use quick_cache::sync::Cache;
+use skms_backend::{Class, Device, Error, KeyTag, KeyType, Operation};
+
+use crate::{
+    TokenSelector,
+    error::device,
+    keeper::{Keeper, Login},
+    module::{Generation, Module},
+    quirks::Recipe,
+    selector::TokenName,
+    slots,
+};
+
+/// A private key whose attributes were found in order.
+#[derive(Clone, Copy)]
+pub(crate) struct Handle {
+    pub(crate) object: ObjectHandle,
+    pub(crate) key_type: KeyType,
+}
+
+/// Keys whose handles are remembered. At about 100 bytes each this is the most
+/// memory they take; a token with more keys searches for the others.
+const HANDLES: usize = 65_536;
+
+/// One token and what its sessions share.
+pub(crate) struct Token {
+    pub(crate) module: Arc<Module>,
+    pub(crate) name: TokenName,
+    /// `CKA_LABEL` of every object that this gateway makes.
+    pub(crate) label: Vec<u8>,
+    /// Whether the token tells private objects from public ones by a login.
+    pub(crate) login_required: bool,
+    /// How each key type is made and used, as found when the token was opened.
+    pub(crate) recipes: Vec<Recipe>,
+    keeper: Mutex<Keeper>,
+    objects: Arc<RwLock<()>>,
+    /// Counts logins: each gives the objects new handles.
+    epoch: AtomicU64,
+    handles: Cache<(u64, KeyTag), Handle>,
+}
+
+/// What one worker needs: a session, or the wish for one after an error.
+pub(crate) struct Context {
+    module: Arc<Module>,
+    link: Option<Link>,
+}
+
+/// An open session.
+pub(crate) struct Link {
+    pub(crate) session: Session,
+    slot: Slot,
+    generation: Generation,
+}
+
+impl Token {
+    /// The token in `slot`, not logged in yet.
+    pub(crate) fn new(
+        module: Arc<Module>,
+        selector: TokenSelector,
+        (slot, info): (Slot, &TokenInfo),
+        generation: Generation,
+        pin: RawAuthPin,
+        label: String,
+    ) -> Self {
+        let name = slots::name(info);
+        let login_required = info.login_required();
+        let pin = login_required.then_some(pin);
+        Self {
+            keeper: Mutex::new(Keeper::new(
+                Arc::clone(&module),
+                selector,
+                name.clone(),
+                pin,
+                slot,
+                generation,
+            )),
+            objects: module.objects_of(&name.serial),
+            module,
+            name,
+            label: label.into_bytes(),
+            login_required,
+            recipes: Vec::new(),
+            epoch: AtomicU64::new(0),
+            handles: Cache::new(HANDLES),
+        }
+    }
+
+    /// Runs `work` on a session of `context`, opened anew where the last one was
+    /// retired, and retires it if the work fails.
+    pub(crate) fn run<T>(
+        &self,
+        context: &mut Context,
+        operation: Operation,
+        work: impl FnOnce(&Link) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let generation = self.module.enter();
+        if context.link.as_ref().is_some_and(|link| link.generation != *generation) {
+            context.retire();
+        }
+        let link = match &mut context.link {
+            Some(link) => link,
+            none => none.insert(self.connect(*generation)?),
+        };
+        let outcome = work(link).map_err(|error| self.diagnose(link, operation, error));
+        if outcome.is_err() {
+            context.retire();
+        }
+        outcome
+    }
+
+    /// Opens a session. The caller is inside the module, at `generation`.
+    pub(crate) fn connect(&self, generation: Generation) -> Result<Link, Error> {
+        let slot = {
+            let mut keeper = self.keeper.lock();
+            let (slot, login) = keeper.login(generation)?;
+            if login == Login::New {
+                self.epoch.fetch_add(1, Ordering::Release);
+            }
+            slot
+        };
+        let session = self.module.pkcs11.open_rw_session(slot).map_err(device(Operation::Open))?;
+        Ok(Link { session, slot, generation })
+    }
+
+    /// Whether the token is still there and still the same one.
+    pub(crate) fn present(&self, link: &Link, operation: Operation) -> Result<(), Error> {
+        slots::present(&self.module, link.slot, &self.name, operation)
+    }
+
+    /// Tells a token that is gone from one that refused: the return code alone
+    /// does not say.
+    fn diagnose(&self, link: &Link, operation: Operation, error: Error) -> Error {
+        let Some(code) = error.code() else { return error };
+        match error.class() {
+            Class::Broken | Class::Handle | Class::Session => match self.present(link, operation) {
+                Ok(()) => error,
+                Err(lost) => lost.device_code(code).source(error),
+            },
+            _ => error,
+        }
+    }
+
+    /// The handle of a key, if it is known since the last login.
+    pub(crate) fn known(&self, tag: KeyTag) -> Option<Handle> {
+        self.handles.get(&(self.epoch.load(Ordering::Acquire), tag))
+    }
+
+    /// Remembers the handle of a key that was found in `epoch`.
+    pub(crate) fn remember(&self, epoch: u64, tag: KeyTag, handle: Handle) {
+        self.handles.insert((epoch, tag), handle);
+    }
+
+    /// Forgets the handle of a key.
+    pub(crate) fn forget(&self, tag: KeyTag) {
+        self.handles.remove(&(self.epoch(), tag));
+    }
+
+    /// The number of the login; read it before the search whose result is remembered.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Keeps objects from being made or removed while they are looked for.
+    pub(crate) fn reading(
+        &self,
+        operation: Operation,
+        deadline: Instant,
+    ) -> Result<RwLockReadGuard<'_, ()>, Error> {
+        self.objects.try_read_until(deadline).ok_or_else(|| Error::new(Class::Timeout, operation))
+    }
+
+    /// Keeps objects from being looked for while some are made or removed.
+    pub(crate) fn writing(
+        &self,
+        operation: Operation,
+        deadline: Instant,
+    ) -> Result<RwLockWriteGuard<'_, ()>, Error> {
+        self.objects.try_write_until(deadline).ok_or_else(|| Error::new(Class::Timeout, operation))
+    }
+
+    /// How keys of a type are made and used here.
+    pub(crate) fn recipe(&self, key_type: KeyType) -> Option<&Recipe> {
+        self.recipes.iter().find(|recipe| recipe.key_type == key_type)
+    }
+
+    /// Gives up the login; no session is opened any more.
+    pub(crate) fn close(&self) {
+        self.keeper.lock().close();
+    }
+}
+
+impl Device for Token {
+    type Context = Context;
+
+    /// Opens a session; where the token is gone, after having initialised the
+    /// module again, because some modules find a token that came back only then.
+    fn open(&self) -> Result<Context, Error> {
+        let attempt = || {
+            let generation = self.module.enter();
+            (*generation, self.connect(*generation))
+        };
+        let link = match attempt() {
+            (seen, Err(error)) if error.class() == Class::Reinitialize => {
+                self.module.revive(seen).map_err(|failure| failure.source(error))?;
+                attempt().1?
+            }
+            (_, outcome) => outcome?,
+        };
+        Ok(Context { module: Arc::clone(&self.module), link: Some(link) })
+    }
+}
+
+impl Context {
+    /// Closes the session; the next call opens another.
+    fn retire(&mut self) {
+        let Some(link) = self.link.take() else { return };
+        if *self.module.enter() == link.generation {
+            drop(link);
+        } else {
+            std::mem::forget(link);
+        }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        self.retire();
+    }
+}
