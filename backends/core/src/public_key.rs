@@ -13,6 +13,7 @@ use der::{
     asn1::{AnyRef, BitStringRef, ObjectIdentifier, UintRef},
     pem::LineEnding,
 };
+use serde::{Deserialize, Serialize};
 use spki::{AlgorithmIdentifierRef, EncodePublicKey, SubjectPublicKeyInfoRef};
 
 use crate::{KeyType, SignInput, SignatureAlgorithm};
@@ -41,7 +42,8 @@ impl KeyType {
 }
 
 /// A public key that is well-formed for its type.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(into = "Kept", try_from = "Kept")]
 pub struct PublicKey {
     key_type: KeyType,
     spki: Bytes,
@@ -67,6 +69,13 @@ impl PublicKey {
         };
         // One key has one encoding here; anything else is another type or loose DER.
         if rebuilt.spki != der { Err(MalformedPublicKey) } else { Ok(rebuilt) }
+    }
+
+    /// From a `SubjectPublicKeyInfo` that was checked when it was stored; it is
+    /// parsed when it is first used, so that a start with many keys is quick.
+    #[must_use]
+    pub fn from_stored(key_type: KeyType, der: Bytes) -> Self {
+        Self { key_type, spki: der, parsed: std::sync::Arc::default() }
     }
 
     /// From modulus and public exponent, big-endian.
@@ -212,6 +221,27 @@ impl Eq for PublicKey {}
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PublicKey({}, {})", self.key_type, hex::encode(self.sha256()))
+    }
+}
+
+/// How a public key is kept in text: its type, and its DER in hexadecimal digits.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    key_type: KeyType,
+    spki: String,
+}
+
+impl From<PublicKey> for Kept {
+    fn from(key: PublicKey) -> Self {
+        Self { key_type: key.key_type, spki: hex::encode(&key.spki) }
+    }
+}
+
+impl TryFrom<Kept> for PublicKey {
+    type Error = hex::FromHexError;
+
+    fn try_from(kept: Kept) -> Result<Self, hex::FromHexError> {
+        Ok(Self::from_stored(kept.key_type, hex::decode(kept.spki)?.into()))
     }
 }
 
