@@ -1,0 +1,150 @@
+//! A key and its versions, as the catalog keeps them.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde::{Deserialize, Serialize};
+use skms_backend::{KeyRef, KeyType, ProtectionLevel, PublicKey, SignatureAlgorithm};
+
+use super::{BackendName, KeyId, State};
+
+/// The user's labels.
+pub type Labels = BTreeMap<String, String>;
+
+/// What a key is for. One per key; so far that is signing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// Signing and verifying.
+    SignVerify,
+}
+
+impl Purpose {
+    /// The name in the catalog.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SignVerify => "sign-verify",
+        }
+    }
+
+    /// What a caller can do with such a key.
+    #[must_use]
+    pub const fn operations(self) -> &'static [&'static str] {
+        match self {
+            Self::SignVerify => &["sign", "verify"],
+        }
+    }
+}
+
+/// How the material of a version came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// Made by the backend that holds it.
+    Generated,
+}
+
+/// A key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Key {
+    /// The id, never used twice.
+    pub id: KeyId,
+    /// The material of every version.
+    pub key_type: KeyType,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// What it may be used with; the first is the default. Never empty.
+    pub signature_algorithms: Vec<SignatureAlgorithm>,
+    /// The least protection that its owner asked for.
+    pub protection_floor: Option<ProtectionLevel>,
+    /// The backend that holds new versions.
+    pub backend: BackendName,
+    /// The user's labels.
+    pub labels: Labels,
+    /// Other names.
+    pub aliases: Vec<KeyId>,
+    /// A sentence for people.
+    pub description: String,
+    /// Who created it.
+    pub owner: String,
+    /// Before this time it does not sign.
+    pub not_before: Option<SystemTime>,
+    /// From this time on it does not sign.
+    pub expires: Option<SystemTime>,
+    /// How long a version stays restorable after its destruction was scheduled.
+    pub destroy_after: Duration,
+    /// The version that signs when none is named; 0 while there is none yet.
+    pub primary: u32,
+    /// Versions below this one do not sign.
+    pub min_protect: u32,
+    /// Versions below this one do not verify.
+    pub min_process: u32,
+    /// The revision of the catalog in which it last changed.
+    pub revision: u64,
+    /// When it was created.
+    pub created: SystemTime,
+    /// When it last changed.
+    pub updated: SystemTime,
+    /// Every version, the oldest first.
+    pub versions: Vec<Arc<Version>>,
+}
+
+impl Key {
+    /// A version by its number; 0 means the primary.
+    #[must_use]
+    pub fn version(&self, number: u32) -> Option<&Arc<Version>> {
+        let number = if number == 0 { self.primary } else { number };
+        let at = self.versions.binary_search_by_key(&number, |version| version.number).ok()?;
+        self.versions.get(at)
+    }
+
+    /// The number of the newest version.
+    #[must_use]
+    pub fn latest(&self) -> u32 {
+        self.versions.last().map_or(0, |version| version.number)
+    }
+
+    /// The state that is shown for the key: its primary version's, or that of the
+    /// only version while that is being made.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.version(0)
+            .or_else(|| self.versions.last())
+            .map_or(State::PendingGeneration, |version| version.state)
+    }
+
+    /// What a caller gives back to say which state of the key it has seen.
+    #[must_use]
+    pub fn etag(&self) -> String {
+        format!("{:x}", self.revision)
+    }
+}
+
+/// One version of a key: one piece of key material.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Version {
+    /// 1, 2, 3 … within the key.
+    pub number: u32,
+    /// Its state.
+    pub state: State,
+    /// The backend that holds it.
+    pub backend: BackendName,
+    /// Where it really lives.
+    pub protection_level: ProtectionLevel,
+    /// How it came to be.
+    pub origin: Origin,
+    /// How the backend knows it. Not part of an answer that is kept to be
+    /// repeated, which must not hold sealed keys.
+    #[serde(skip)]
+    pub key: Option<KeyRef>,
+    /// The public half, once there is one.
+    pub public_key: Option<PublicKey>,
+    /// When it was asked for.
+    pub created: SystemTime,
+    /// When its material was made.
+    pub generated: Option<SystemTime>,
+}
