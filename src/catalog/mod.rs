@@ -1,0 +1,273 @@
+//! The catalog: what the gateway knows of its keys.
+//!
+//! It is kept in SQLite (embedded, write-ahead log, every commit synced to disk)
+//! and read from memory: [`Catalog::lookup`] touches no database. Every mutation
+//! is one transaction that also writes a monotonic revision and a change row;
+//! when it is committed, the view in memory is replaced.
+//!
+//! **Invariant:** a version is an *intent* (`pending-generation`) on disk before
+//! any device hears of its tag, and is activated in one transaction after the
+//! device made it. What a crash leaves between the two is found by its tag.
+//!
+//! **Invariant:** the view never shows what is not committed.
+
+mod config;
+mod idempotency;
+mod rows;
+mod store;
+mod view;
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::SystemTime};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use skms_backend::{GeneratedKey, KeyTag};
+use uuid::Uuid;
+
+pub use self::config::Config;
+pub use self::idempotency::{Idempotency, REQUEST_ID_LIFETIME};
+use self::{store::Store, view::View};
+use crate::model::{Key, KeyId, Version};
+
+/// What the gateway knows of its keys.
+pub struct Catalog {
+    instance: Uuid,
+    view: Arc<ArcSwap<View>>,
+    /// Held only on threads that may block, for the length of one transaction.
+    store: Arc<Mutex<Store>>,
+}
+
+/// How an intent was received.
+pub enum Begun {
+    /// It is on disk; the device may be asked.
+    New(Arc<Key>),
+    /// The call was made before: this was its answer.
+    Repeated(Box<Key>),
+}
+
+/// The guards of a mutation: what its caller believes of the key.
+#[derive(Clone, Debug, Default)]
+pub struct Expected {
+    /// The etag that the key must have; `None`: any.
+    pub etag: Option<String>,
+    /// The primary version that the key must have; 0: any.
+    pub primary: u32,
+}
+
+impl Catalog {
+    /// Opens the database, makes or migrates its tables, and reads every key.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, belongs to a running gateway, or comes
+    /// from a newer one.
+    pub fn open(config: &Config) -> Result<Self, Error> {
+        let store = Store::open(&config.path)?;
+        let view = View::of(store.load()?);
+        Ok(Self {
+            instance: store.instance(),
+            view: Arc::new(ArcSwap::from_pointee(view)),
+            store: Arc::new(Mutex::new(store)),
+        })
+    }
+
+    /// The random id of this catalog, under which its keys are marked on devices.
+    #[must_use]
+    pub const fn instance(&self) -> Uuid {
+        self.instance
+    }
+
+    /// The key of this id or alias, from memory.
+    #[must_use]
+    pub fn lookup(&self, name: &KeyId) -> Option<Arc<Key>> {
+        self.view.load().lookup(name).cloned()
+    }
+
+    /// Up to `limit` keys after `after`, ordered by id, that `wanted` accepts,
+    /// from memory; and whether there may be more.
+    #[must_use]
+    pub fn page(
+        &self,
+        after: Option<&KeyId>,
+        limit: usize,
+        wanted: impl Fn(&Key) -> bool,
+    ) -> (Vec<Arc<Key>>, bool) {
+        self.view.load_full().page(after, limit, wanted)
+    }
+
+    /// Every intent that was neither activated nor abandoned, from memory.
+    #[must_use]
+    pub fn intents(&self) -> Vec<(Arc<Key>, Arc<Version>)> {
+        self.view.load_full().intents()
+    }
+
+    /// The tag of every version of every key, from memory.
+    #[must_use]
+    pub fn tags(&self) -> BTreeSet<KeyTag> {
+        self.view.load_full().tags()
+    }
+
+    /// Writes down that a key and its first version are about to be made.
+    ///
+    /// # Errors
+    /// [`Error::KeyExists`], [`Error::AliasInUse`], [`Error::RequestIdReused`],
+    /// [`Error::InProgress`], and [`Error::Store`].
+    pub async fn begin_create(&self, key: Key, request: Option<Idempotency>) -> Result<Begun, Error> {
+        self.write(move |store| store.begin_create(&key, request.as_ref())).await
+    }
+
+    /// Writes down that a version is about to be made. `version` is given the
+    /// next free number.
+    ///
+    /// # Errors
+    /// [`Error::KeyMissing`], [`Error::EtagMismatch`], [`Error::PrimaryChanged`],
+    /// [`Error::RequestIdReused`], [`Error::InProgress`], and [`Error::Store`].
+    pub async fn begin_rotate(
+        &self,
+        id: KeyId,
+        version: Version,
+        expected: Expected,
+        request: Option<Idempotency>,
+    ) -> Result<Begun, Error> {
+        self.write(move |store| store.begin_rotate(&id, &version, &expected, request.as_ref())).await
+    }
+
+    /// Takes a version into use: its material was made. With `promote` it
+    /// becomes the primary, unless a newer one already is. What was expected at
+    /// the beginning is checked again.
+    ///
+    /// # Errors
+    /// [`Error::KeyMissing`], [`Error::EtagMismatch`], [`Error::PrimaryChanged`],
+    /// and [`Error::Store`].
+    pub async fn activate(
+        &self,
+        id: KeyId,
+        number: u32,
+        made: GeneratedKey,
+        promote: bool,
+        expected: Expected,
+    ) -> Result<Arc<Key>, Error> {
+        self.write(move |store| store.activate(&id, number, &made, promote, &expected)).await
+    }
+
+    /// Forgets an intent: the device holds nothing of it. A key without any
+    /// other version is forgotten with it.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn abandon(&self, id: KeyId, number: u32) -> Result<(), Error> {
+        self.write(move |store| store.abandon(&id, number)).await
+    }
+
+    /// The tags of every intent that was given up. Nothing on a device under such
+    /// a tag is of use to anybody.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn withdrawn(&self) -> Result<BTreeSet<KeyTag>, Error> {
+        self.write(|store| store.withdrawn()).await
+    }
+
+    /// Forgets answers that are older than [`REQUEST_ID_LIFETIME`].
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn forget_answers(&self, now: SystemTime) -> Result<(), Error> {
+        self.write(move |store| store.forget_answers(now)).await
+    }
+
+    /// Runs a transaction where it may block, and shows its result to readers
+    /// before anybody else can write.
+    async fn write<T: Send + 'static>(
+        &self,
+        transaction: impl FnOnce(&mut Store) -> Result<store::Written<T>, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));
+        let task = tokio::task::spawn_blocking(move || {
+            let mut store = store.lock();
+            let written = transaction(&mut store)?;
+            if let Some(change) = written.change {
+                view.store(Arc::new(view.load().with(change)));
+            }
+            Ok(written.value)
+        });
+        task.await.map_err(|error| Error::Panicked { source: error })?
+    }
+}
+
+/// What the catalog refuses.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is a key of this id.
+    #[error("there is already a key `{0}`")]
+    KeyExists(KeyId),
+    /// The name is an alias of another key.
+    #[error("`{0}` is already an alias")]
+    AliasInUse(KeyId),
+    /// There is no such key any more.
+    #[error("the key is gone")]
+    KeyMissing,
+    /// The key changed since its etag was read.
+    #[error("the key has changed")]
+    EtagMismatch,
+    /// The primary version is another one than expected.
+    #[error("the primary version is {actual}")]
+    PrimaryChanged {
+        /// The primary version.
+        actual: u32,
+    },
+    /// The request id was used for another request.
+    #[error("the request id was used for another request")]
+    RequestIdReused,
+    /// The first call with this request id is still at work.
+    #[error("the first call with this request id is still at work")]
+    InProgress,
+    /// The file or its directory cannot be used.
+    #[error("cannot open the catalog `{}`", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another gateway has it open.
+    #[error("the catalog `{}` is in use by another gateway", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It was written by a newer gateway.
+    #[error("the catalog `{}` was written by a newer version of skms; use that version, or restore a backup", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The database refused.
+    #[error("the catalog cannot be read or written")]
+    Store {
+        /// Why.
+        #[from]
+        source: rusqlite::Error,
+    },
+    /// The tables could not be made or migrated.
+    #[error("the tables of the catalog cannot be made")]
+    Migrate {
+        /// Why.
+        source: rusqlite_migration::Error,
+    },
+    /// A row that this version of skms cannot read.
+    #[error("the catalog holds a {what} that cannot be read")]
+    Unreadable {
+        /// Of what.
+        what: &'static str,
+    },
+    /// The transaction panicked.
+    #[error("the catalog failed")]
+    Panicked {
+        /// How.
+        source: tokio::task::JoinError,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! Keys and versions as rows of tables.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rusqlite::{Row, Transaction, named_params};
+use serde::{Serialize, de::DeserializeOwned};
+use skms_backend::{KeyRef, KeyTag, KeyType, ProtectionLevel, PublicKey};
+
+use super::Error;
+use crate::model::{BackendName, Key, KeyId, Origin, Purpose, State, Version};
+
+/// Milliseconds since 1970. A time before that, or after the year 292 million,
+/// is no time that anything here can have.
+pub(super) fn millis(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn time(millis: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+}
+
+fn text<T: Serialize>(value: &T) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|_| Error::Unreadable { what: "key" })
+}
+
+fn parsed<T: DeserializeOwned>(text: &str, what: &'static str) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|_| Error::Unreadable { what })
+}
+
+/// Reads the name of something that serialises as a plain JSON string.
+fn named<T: DeserializeOwned>(name: String, what: &'static str) -> Result<T, Error> {
+    serde_json::from_value(serde_json::Value::String(name)).map_err(|_| Error::Unreadable { what })
+}
+
+fn name<T: Serialize>(value: &T) -> Result<String, Error> {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => Ok(name),
+        _ => Err(Error::Unreadable { what: "name" }),
+    }
+}
+
+fn number(value: i64) -> Result<u32, Error> {
+    u32::try_from(value).map_err(|_| Error::Unreadable { what: "version number" })
+}
+
+pub(super) fn insert_key(transaction: &Transaction<'_>, key: &Key) -> Result<(), Error> {
+    transaction.execute(
+        "INSERT INTO keys VALUES (:id, :key_type, :purpose, :signature_algorithms, :protection_floor,
+            :backend, :labels, :description, :owner, :not_before, :expires, :destroy_after,
+            :primary, :min_protect, :min_process, :revision, :created, :updated)",
+        named_params! {
+            ":id": key.id.as_str(),
+            ":key_type": key.key_type.name(),
+            ":purpose": key.purpose.name(),
+            ":signature_algorithms": text(&key.signature_algorithms)?,
+            ":protection_floor": key.protection_floor.map(ProtectionLevel::name),
+            ":backend": key.backend.as_str(),
+            ":labels": text(&key.labels)?,
+            ":description": key.description,
+            ":owner": key.owner,
+            ":not_before": key.not_before.map(millis),
+            ":expires": key.expires.map(millis),
+            ":destroy_after": i64::try_from(key.destroy_after.as_millis()).unwrap_or(i64::MAX),
+            ":primary": key.primary,
+            ":min_protect": key.min_protect,
+            ":min_process": key.min_process,
+            ":revision": signed(key.revision),
+            ":created": millis(key.created),
+            ":updated": millis(key.updated),
+        },
+    )?;
+    for alias in &key.aliases {
+        transaction.execute("INSERT INTO aliases VALUES (?1, ?2)", [alias.as_str(), key.id.as_str()])?;
+    }
+    for version in &key.versions {
+        insert_version(transaction, &key.id, version)?;
+    }
+    Ok(())
+}
+
+/// SQLite has no unsigned numbers; revisions stay far below the sign.
+pub(super) fn signed(revision: u64) -> i64 {
+    i64::try_from(revision).unwrap_or(i64::MAX)
+}
+
+pub(super) fn insert_version(
+    transaction: &Transaction<'_>,
+    id: &KeyId,
+    version: &Version,
+) -> Result<(), Error> {
+    let Some(key) = &version.key else {
+        return Err(Error::Unreadable { what: "version without a tag" });
+    };
+    transaction.execute(
+        "INSERT INTO versions VALUES (:key_id, :number, :state, :backend, :protection_level, :origin,
+            :tag, :blob, :public_key, :created, :generated)",
+        named_params! {
+            ":key_id": id.as_str(),
+            ":number": version.number,
+            ":state": version.state.name(),
+            ":backend": version.backend.as_str(),
+            ":protection_level": version.protection_level.name(),
+            ":origin": name(&version.origin)?,
+            ":tag": key.tag.as_bytes(),
+            ":blob": key.blob.as_ref(),
+            ":public_key": version.public_key.as_ref().map(|key| key.spki_der().as_ref()),
+            ":created": millis(version.created),
+            ":generated": version.generated.map(millis),
+        },
+    )?;
+    Ok(())
+}
+
+/// A row of `keys`, without aliases and versions.
+pub(super) fn key(row: &Row<'_>) -> Result<Key, Error> {
+    let id: String = row.get("id")?;
+    let key_type: String = row.get("key_type")?;
+    let algorithms: String = row.get("signature_algorithms")?;
+    let labels: String = row.get("labels")?;
+    let floor: Option<String> = row.get("protection_floor")?;
+    let destroy_after: i64 = row.get("destroy_after")?;
+    let revision: i64 = row.get("revision")?;
+    Ok(Key {
+        id: id.try_into().map_err(|_| Error::Unreadable { what: "key id" })?,
+        key_type: key_type.parse().map_err(|_| Error::Unreadable { what: "key type" })?,
+        purpose: named::<Purpose>(row.get("purpose")?, "purpose")?,
+        signature_algorithms: parsed(&algorithms, "list of algorithms")?,
+        protection_floor: floor.map(|floor| named(floor, "protection level")).transpose()?,
+        backend: named::<BackendName>(row.get("backend")?, "backend name")?,
+        labels: parsed(&labels, "set of labels")?,
+        aliases: Vec::new(),
+        description: row.get("description")?,
+        owner: row.get("owner")?,
+        not_before: row.get::<_, Option<i64>>("not_before")?.map(time),
+        expires: row.get::<_, Option<i64>>("expires")?.map(time),
+        destroy_after: Duration::from_millis(u64::try_from(destroy_after).unwrap_or_default()),
+        primary: number(row.get("primary_version")?)?,
+        min_protect: number(row.get("min_protect")?)?,
+        min_process: number(row.get("min_process")?)?,
+        revision: u64::try_from(revision).unwrap_or_default(),
+        created: time(row.get("created")?),
+        updated: time(row.get("updated")?),
+        versions: Vec::new(),
+    })
+}
+
+/// A row of `versions`, of a key of this type.
+pub(super) fn version(key_type: KeyType, row: &Row<'_>) -> Result<Arc<Version>, Error> {
+    let state: String = row.get("state")?;
+    let tag: Vec<u8> = row.get("tag")?;
+    let blob: Vec<u8> = row.get("blob")?;
+    let public_key: Option<Vec<u8>> = row.get("public_key")?;
+    Ok(Arc::new(Version {
+        number: number(row.get("number")?)?,
+        state: State::from_name(&state).ok_or(Error::Unreadable { what: "state" })?,
+        backend: named::<BackendName>(row.get("backend")?, "backend name")?,
+        protection_level: named(row.get("protection_level")?, "protection level")?,
+        origin: named::<Origin>(row.get("origin")?, "origin")?,
+        key: Some(KeyRef {
+            tag: KeyTag::from_slice(&tag).ok_or(Error::Unreadable { what: "tag" })?,
+            key_type,
+            blob: blob.into(),
+        }),
+        public_key: public_key.map(|der| PublicKey::from_stored(key_type, der.into())),
+        created: time(row.get("created")?),
+        generated: row.get::<_, Option<i64>>("generated")?.map(time),
+    }))
+}

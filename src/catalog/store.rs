@@ -1,0 +1,356 @@
+//! The transactions of the catalog, in SQLite.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::Arc,
+    time::SystemTime,
+};
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite_migration::{M, Migrations};
+use skms_backend::{GeneratedKey, KeyTag};
+use uuid::Uuid;
+
+use super::{Begun, Error, Expected, Idempotency, REQUEST_ID_LIFETIME, rows, view::Change};
+use crate::{
+    failpoint,
+    model::{Key, KeyId, State, Version},
+};
+
+/// Every step of the schema, in order; a step is never changed, only added.
+const STEPS: &[M<'static>] = &[M::up(include_str!("sql/0001_keys.sql"))];
+const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
+
+pub(super) struct Store {
+    connection: Connection,
+    instance: Uuid,
+}
+
+/// What a transaction answered, and what it did to a key.
+pub(super) struct Written<T> {
+    pub(super) value: T,
+    pub(super) change: Option<Change>,
+}
+
+impl Store {
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        prepare(path).map_err(|source| Error::Open { path: path.to_owned(), source })?;
+        let refused = |error: rusqlite::Error| match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                Error::InUse { path: path.to_owned() }
+            }
+            _ => Error::Store { source: error },
+        };
+        let mut connection = Connection::open(path)?;
+        // A second gateway on the same catalog would use keys behind this one's back.
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(refused)?;
+        // An answer leaves only after its transaction is on disk.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", "ON")?;
+        connection.execute_batch("BEGIN EXCLUSIVE; COMMIT").map_err(refused)?;
+        MIGRATIONS.to_latest(&mut connection).map_err(|source| match source {
+            rusqlite_migration::Error::MigrationDefinition(
+                rusqlite_migration::MigrationDefinitionError::DatabaseTooFarAhead,
+            ) => Error::Newer { path: path.to_owned() },
+            source => Error::Migrate { source },
+        })?;
+        connection
+            .execute("INSERT OR IGNORE INTO catalog VALUES (1, ?1, 0)", [Uuid::new_v4().to_string()])?;
+        let instance: String =
+            connection.query_row("SELECT instance_id FROM catalog", [], |row| row.get(0))?;
+        let instance = instance.parse().map_err(|_| Error::Unreadable { what: "instance id" })?;
+        Ok(Self { connection, instance })
+    }
+
+    pub(super) const fn instance(&self) -> Uuid {
+        self.instance
+    }
+
+    /// Every key with all that belongs to it.
+    pub(super) fn load(&self) -> Result<Vec<Key>, Error> {
+        let mut keys = BTreeMap::new();
+        let mut statement = self.connection.prepare("SELECT * FROM keys")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let key = rows::key(row)?;
+            keys.insert(key.id.as_str().to_owned(), key);
+        }
+        let mut statement = self.connection.prepare("SELECT * FROM aliases ORDER BY alias")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if let Some(key) = keys.get_mut(&row.get::<_, String>("key_id")?) {
+                let alias: String = row.get("alias")?;
+                key.aliases.push(alias.try_into().map_err(|_| Error::Unreadable { what: "alias" })?);
+            }
+        }
+        let mut statement = self.connection.prepare("SELECT * FROM versions ORDER BY key_id, number")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if let Some(key) = keys.get_mut(&row.get::<_, String>("key_id")?) {
+                let version = rows::version(key.key_type, row)?;
+                key.versions.push(version);
+            }
+        }
+        Ok(keys.into_values().collect())
+    }
+
+    pub(super) fn begin_create(
+        &mut self,
+        key: &Key,
+        request: Option<&Idempotency>,
+    ) -> Result<Written<Begun>, Error> {
+        let transaction = self.begin()?;
+        if let Some(first) = first_answer(&transaction, request)? {
+            return Ok(Written { value: Begun::Repeated(first), change: None });
+        }
+        for name in std::iter::once(&key.id).chain(&key.aliases) {
+            if exists(&transaction, "SELECT 1 FROM keys WHERE id = ?1", name)? {
+                return Err(Error::KeyExists(name.clone()));
+            }
+            if exists(&transaction, "SELECT 1 FROM aliases WHERE alias = ?1", name)? {
+                return Err(Error::AliasInUse(name.clone()));
+            }
+        }
+        rows::insert_key(&transaction, key)?;
+        let number = key.latest();
+        remember(&transaction, request, &key.id, number)?;
+        finish(transaction, &key.id, number, "create-begun", |key| Begun::New(Arc::clone(key)))
+    }
+
+    pub(super) fn begin_rotate(
+        &mut self,
+        id: &KeyId,
+        version: &Version,
+        expected: &Expected,
+        request: Option<&Idempotency>,
+    ) -> Result<Written<Begun>, Error> {
+        let transaction = self.begin()?;
+        if let Some(first) = first_answer(&transaction, request)? {
+            return Ok(Written { value: Begun::Repeated(first), change: None });
+        }
+        let key = load_one(&transaction, id)?.ok_or(Error::KeyMissing)?;
+        check(&key, expected)?;
+        let version = Version { number: key.latest() + 1, ..version.clone() };
+        rows::insert_version(&transaction, id, &version)?;
+        remember(&transaction, request, id, version.number)?;
+        finish(transaction, id, version.number, "rotate-begun", |key| Begun::New(Arc::clone(key)))
+    }
+
+    pub(super) fn activate(
+        &mut self,
+        id: &KeyId,
+        number: u32,
+        made: &GeneratedKey,
+        promote: bool,
+        expected: &Expected,
+    ) -> Result<Written<Arc<Key>>, Error> {
+        let now = rows::millis(SystemTime::now());
+        let transaction = self.begin()?;
+        let key = load_one(&transaction, id)?.ok_or(Error::KeyMissing)?;
+        check(&key, expected)?;
+        let pending = transaction.execute(
+            "UPDATE versions SET state = ?3, blob = ?4, public_key = ?5, generated = ?6
+             WHERE key_id = ?1 AND number = ?2 AND state = ?7",
+            params![
+                id.as_str(),
+                number,
+                State::Enabled.name(),
+                made.blob.as_ref(),
+                made.public_key.spki_der().as_ref(),
+                now,
+                State::PendingGeneration.name(),
+            ],
+        )?;
+        if pending == 0 {
+            return Err(Error::KeyMissing);
+        }
+        // A slower rotation must not take the primary back from a newer one.
+        let primary = if promote { key.primary.max(number) } else { key.primary };
+        let revision = next_revision(&transaction)?;
+        transaction.execute(
+            "UPDATE keys SET primary_version = ?2, revision = ?3, updated = ?4 WHERE id = ?1",
+            params![id.as_str(), primary, rows::signed(revision), now],
+        )?;
+        let key = load_one(&transaction, id)?.ok_or(Error::KeyMissing)?;
+        let answer = serde_json::to_string(&key).map_err(|_| Error::Unreadable { what: "key" })?;
+        transaction.execute(
+            "UPDATE requests SET answer = ?3 WHERE key_id = ?1 AND number = ?2 AND answer IS NULL",
+            params![id.as_str(), number, answer],
+        )?;
+        finish(transaction, id, number, "activated", Arc::clone)
+    }
+
+    pub(super) fn abandon(&mut self, id: &KeyId, number: u32) -> Result<Written<()>, Error> {
+        let transaction = self.begin()?;
+        transaction.execute(
+            "INSERT OR IGNORE INTO withdrawn SELECT tag, backend, ?4 FROM versions
+             WHERE key_id = ?1 AND number = ?2 AND state = ?3",
+            params![id.as_str(), number, State::PendingGeneration.name(), rows::millis(SystemTime::now())],
+        )?;
+        transaction.execute(
+            "DELETE FROM versions WHERE key_id = ?1 AND number = ?2 AND state = ?3",
+            params![id.as_str(), number, State::PendingGeneration.name()],
+        )?;
+        transaction.execute(
+            "DELETE FROM requests WHERE key_id = ?1 AND number = ?2 AND answer IS NULL",
+            params![id.as_str(), number],
+        )?;
+        transaction.execute(
+            "DELETE FROM keys WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM versions WHERE key_id = ?1)",
+            [id.as_str()],
+        )?;
+        finish(transaction, id, number, "abandoned", |_| ()).or_else(|error| match error {
+            // The key went with its only version.
+            Error::KeyMissing => Ok(Written { value: (), change: Some(Change::Removed(id.clone())) }),
+            error => Err(error),
+        })
+    }
+
+    pub(super) fn withdrawn(&self) -> Result<Written<BTreeSet<KeyTag>>, Error> {
+        let mut statement = self.connection.prepare_cached("SELECT tag FROM withdrawn")?;
+        let mut found = statement.query([])?;
+        let mut tags = BTreeSet::new();
+        while let Some(row) = found.next()? {
+            let tag: Vec<u8> = row.get(0)?;
+            tags.extend(KeyTag::from_slice(&tag));
+        }
+        Ok(Written { value: tags, change: None })
+    }
+
+    pub(super) fn forget_answers(&mut self, now: SystemTime) -> Result<Written<()>, Error> {
+        let before = now.checked_sub(REQUEST_ID_LIFETIME).map_or(0, rows::millis);
+        self.connection
+            .execute("DELETE FROM requests WHERE created < ?1 AND answer IS NOT NULL", [before])?;
+        Ok(Written { value: (), change: None })
+    }
+
+    fn begin(&mut self) -> Result<Transaction<'_>, Error> {
+        Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
+    }
+}
+
+/// Makes the directory, and the file for its owner alone.
+fn prepare(path: &Path) -> std::io::Result<()> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    Ok(())
+}
+
+fn check(key: &Key, expected: &Expected) -> Result<(), Error> {
+    if expected.etag.as_ref().is_some_and(|etag| *etag != key.etag()) {
+        return Err(Error::EtagMismatch);
+    }
+    if expected.primary != 0 && expected.primary != key.primary {
+        return Err(Error::PrimaryChanged { actual: key.primary });
+    }
+    Ok(())
+}
+
+fn exists(transaction: &Transaction<'_>, sql: &str, name: &KeyId) -> Result<bool, Error> {
+    Ok(transaction.query_row(sql, [name.as_str()], |_| Ok(())).optional()?.is_some())
+}
+
+fn load_one(transaction: &Transaction<'_>, id: &KeyId) -> Result<Option<Key>, Error> {
+    let mut statement = transaction.prepare_cached("SELECT * FROM keys WHERE id = ?1")?;
+    let mut found = statement.query([id.as_str()])?;
+    let Some(row) = found.next()? else { return Ok(None) };
+    let mut key = rows::key(row)?;
+    let mut statement =
+        transaction.prepare_cached("SELECT alias FROM aliases WHERE key_id = ?1 ORDER BY alias")?;
+    let mut found = statement.query([id.as_str()])?;
+    while let Some(row) = found.next()? {
+        let alias: String = row.get(0)?;
+        key.aliases.push(alias.try_into().map_err(|_| Error::Unreadable { what: "alias" })?);
+    }
+    let mut statement =
+        transaction.prepare_cached("SELECT * FROM versions WHERE key_id = ?1 ORDER BY number")?;
+    let mut found = statement.query([id.as_str()])?;
+    while let Some(row) = found.next()? {
+        key.versions.push(rows::version(key.key_type, row)?);
+    }
+    Ok(Some(key))
+}
+
+fn next_revision(transaction: &Transaction<'_>) -> Result<u64, Error> {
+    let revision: i64 = transaction.query_row(
+        "UPDATE catalog SET revision = revision + 1 RETURNING revision",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(u64::try_from(revision).unwrap_or_default())
+}
+
+/// The answer to an earlier call with the same request id.
+fn first_answer(
+    transaction: &Transaction<'_>,
+    request: Option<&Idempotency>,
+) -> Result<Option<Box<Key>>, Error> {
+    let Some(request) = request else { return Ok(None) };
+    let earlier: Option<(Vec<u8>, Option<String>)> = transaction
+        .query_row(
+            "SELECT fingerprint, answer FROM requests
+             WHERE principal = ?1 AND action = ?2 AND request_id = ?3",
+            params![request.principal, request.action.name(), request.request_id.to_string()],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    let Some((fingerprint, answer)) = earlier else { return Ok(None) };
+    if fingerprint != request.fingerprint {
+        return Err(Error::RequestIdReused);
+    }
+    let answer = answer.ok_or(Error::InProgress)?;
+    serde_json::from_str(&answer).map(Some).map_err(|_| Error::Unreadable { what: "kept answer" })
+}
+
+fn remember(
+    transaction: &Transaction<'_>,
+    request: Option<&Idempotency>,
+    id: &KeyId,
+    number: u32,
+) -> Result<(), Error> {
+    if let Some(request) = request {
+        transaction.execute(
+            "INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, ?7)",
+            params![
+                request.principal,
+                request.action.name(),
+                request.request_id.to_string(),
+                request.fingerprint,
+                id.as_str(),
+                number,
+                rows::millis(SystemTime::now()),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// Writes the change row, reads the key as it is now, and commits.
+///
+/// # Errors
+/// [`Error::KeyMissing`], after the commit, when the key is no more.
+fn finish<T>(
+    transaction: Transaction<'_>,
+    id: &KeyId,
+    number: u32,
+    kind: &str,
+    value: impl FnOnce(&Arc<Key>) -> T,
+) -> Result<Written<T>, Error> {
+    let revision = next_revision(&transaction)?;
+    transaction.execute(
+        "INSERT INTO changes VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![rows::signed(revision), id.as_str(), number, kind, rows::millis(SystemTime::now())],
+    )?;
+    let key = load_one(&transaction, id)?;
+    failpoint::reached("catalog.before-commit");
+    transaction.commit()?;
+    failpoint::reached("catalog.after-commit");
+    let key = Arc::new(key.ok_or(Error::KeyMissing)?);
+    Ok(Written { value: value(&key), change: Some(Change::Put(key)) })
+}
