@@ -1,0 +1,135 @@
+//! The audit log: JSON lines, one record a decision, appended and never changed.
+//!
+//! One thread writes. Records that arrive while it is writing go out together
+//! with the next write, so that many callers share one `write` and, where the
+//! configuration wants it, one `fsync`.
+//!
+//! **Invariant:** [`Log::append`] returns only when its record is written. If it
+//! cannot be written, the caller's work is not answered.
+//!
+//! **Invariant:** a record holds only the fields of [`Record`]: never a message,
+//! a digest, a signature, a token or a PIN.
+
+mod config;
+mod record;
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+    sync::Arc,
+    thread,
+};
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::error;
+
+use crate::failpoint;
+
+pub use self::config::{Config, Durability};
+pub use self::record::{Facts, InputKind, Outcome, Phase, Record};
+
+/// Records that may wait for the writer. More would only hide that the disk is
+/// too slow; a caller that meets a full queue waits its turn.
+const QUEUE: usize = 4096;
+
+struct Line {
+    bytes: Vec<u8>,
+    written: oneshot::Sender<Result<(), Arc<std::io::Error>>>,
+}
+
+/// The audit log.
+#[derive(Clone)]
+pub struct Log {
+    lines: mpsc::Sender<Line>,
+}
+
+impl Log {
+    /// Opens the file and starts the writer. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be opened for appending.
+    pub fn open(config: &Config) -> Result<Self, Error> {
+        let failed = |source| Error::Open { path: config.path.clone(), source };
+        if let Some(directory) = config.path.parent() {
+            std::fs::create_dir_all(directory).map_err(failed)?;
+        }
+        let file =
+            OpenOptions::new().create(true).append(true).mode(0o600).open(&config.path).map_err(failed)?;
+        let durability = config.durability;
+        let (lines, waiting) = mpsc::channel(QUEUE);
+        thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || write(file, durability, waiting))
+            .map_err(failed)?;
+        Ok(Self { lines })
+    }
+
+    /// Appends a record and waits until it is written.
+    ///
+    /// # Errors
+    /// [`Error::Write`] when it could not be; the log then holds no part of it
+    /// that could be taken for a whole record.
+    pub async fn append(&self, record: &Record<'_>) -> Result<(), Error> {
+        let mut bytes = serde_json::to_vec(record)
+            .map_err(|error| Error::Write { source: Arc::new(std::io::Error::other(error)) })?;
+        bytes.push(b'\n');
+        let (written, outcome) = oneshot::channel();
+        let gone = || Error::Write { source: Arc::new(std::io::ErrorKind::BrokenPipe.into()) };
+        self.lines.send(Line { bytes, written }).await.map_err(|_| gone())?;
+        outcome.await.map_err(|_| gone())?.map_err(|source| Error::Write { source })
+    }
+}
+
+/// The life of the writer: everything that waits goes out in one write.
+fn write(mut file: File, durability: Durability, mut waiting: mpsc::Receiver<Line>) {
+    let mut batch = Vec::new();
+    let mut buffer = Vec::new();
+    // A record cut off by a full disk is ended before the next one, so that it
+    // spoils only itself.
+    let mut torn = false;
+    while waiting.blocking_recv_many(&mut batch, QUEUE) > 0 {
+        buffer.clear();
+        if torn {
+            buffer.push(b'\n');
+        }
+        for line in &batch {
+            buffer.extend_from_slice(&line.bytes);
+        }
+        failpoint::reached("audit.before-write");
+        let outcome = file.write_all(&buffer).and_then(|()| match durability {
+            Durability::Write => Ok(()),
+            Durability::Fsync => file.sync_data(),
+        });
+        failpoint::reached("audit.after-write");
+        torn = outcome.is_err();
+        let outcome = outcome.map_err(Arc::new);
+        if let Err(error) = &outcome {
+            error!(%error, records = batch.len(), "cannot write the audit log");
+        }
+        for line in batch.drain(..) {
+            // A caller that went away is served all the same: its record is written.
+            let _ = line.written.send(outcome.clone());
+        }
+    }
+}
+
+/// Why a record was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be opened.
+    #[error("cannot open the audit log `{}`", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The record cannot be written.
+    #[error("cannot write the audit log")]
+    Write {
+        /// Why.
+        source: Arc<std::io::Error>,
+    },
+}

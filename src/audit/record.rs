@@ -1,0 +1,94 @@
+//! What is recorded: an allow-list of fields.
+
+use std::{borrow::Cow, time::Duration};
+
+use serde::Serialize;
+use skms_backend::SignatureAlgorithm;
+
+use crate::model::BackendName;
+
+/// One line of the log.
+#[derive(Debug, Serialize)]
+pub struct Record<'a> {
+    /// When it was written, RFC 3339 in UTC.
+    pub time: String,
+    /// Whether something is about to be done, or was.
+    pub phase: Phase,
+    /// The id of the call; a client sees it in every error.
+    pub request_id: &'a str,
+    /// Who called.
+    pub caller: &'a str,
+    /// How it proved that.
+    pub authenticated_by: &'static str,
+    /// From where.
+    pub peer: &'a str,
+    /// What it asked for.
+    pub action: &'static str,
+    /// Whether it may.
+    pub decision: &'static str,
+    /// The rule that decided.
+    pub rule: &'static str,
+    /// The key, by its id; as asked for, where there is no such key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<&'a str>,
+    /// What became known on the way.
+    #[serde(flatten)]
+    pub facts: Facts,
+    /// How it ended; absent while it has not.
+    #[serde(flatten)]
+    pub outcome: Option<Outcome<'a>>,
+}
+
+/// Whether something is about to be done, or was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// It is about to be done. Written before anything is changed.
+    Intent,
+    /// It was done, or refused.
+    Outcome,
+}
+
+/// What becomes known while a call is at work.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Facts {
+    /// The version of the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// The backend that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<BackendName>,
+    /// The algorithm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<SignatureAlgorithm>,
+    /// What kind of input it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<InputKind>,
+    /// How long the input was, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_bytes: Option<usize>,
+}
+
+/// What kind of input a call brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InputKind {
+    /// A message.
+    Message,
+    /// A digest.
+    Digest,
+}
+
+/// How a call ended.
+#[derive(Debug, Serialize)]
+pub struct Outcome<'a> {
+    /// `ok`, or the reason for which it was refused.
+    pub result: Cow<'a, str>,
+    /// How long it took, from the decision on.
+    #[serde(rename = "latency_us", serialize_with = "micros")]
+    pub latency: Duration,
+}
+
+fn micros<S: serde::Serializer>(latency: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,309 @@
+//! THE DOOR. Every use of a key, and every look at one, passes here.
+//!
+//! The gate decides whether a caller may do a thing, has it done, and records
+//! both before the answer leaves. Work that was admitted runs on a tracked task:
+//! a caller that hangs up neither loses the record nor leaves a key half made,
+//! and a shutdown waits for it.
+//!
+//! **Invariant:** a device can be used only through a [`Permit`], and a `Permit`
+//! is made only here, after a decision.
+//!
+//! **Invariant:** no answer without a record. When the outcome cannot be
+//! recorded, the caller learns [`Error::Audit`] and not the outcome.
+
+use std::{
+    borrow::Cow,
+    future::Future,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use parking_lot::Mutex;
+use skms_backend::{Capabilities, KeyBackend, OpContext, Priority};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    audit::{self, Facts, Outcome, Phase, Record},
+    auth::Caller,
+    backends::{BackendInfo, Backends, Devices},
+    model::{Action, BackendName, Key, KeyId, Reason},
+    policy::{self, Decision},
+};
+
+/// One call, as everything behind the front door sees it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who calls.
+    pub caller: Caller,
+    /// From where, for the record.
+    pub peer: Arc<str>,
+    /// The id of the call.
+    pub request_id: Arc<str>,
+    /// When the caller stops waiting.
+    pub deadline: Instant,
+    /// How urgent it is.
+    pub priority: Priority,
+}
+
+/// What an action is on.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// The gateway itself, or no key in particular.
+    Gateway,
+    /// A key.
+    Key(Arc<Key>),
+    /// A key that does not exist (yet).
+    Missing(KeyId),
+}
+
+impl Subject {
+    fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Gateway | Self::Missing(_) => None,
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        match self {
+            Self::Key(key) => Some(key.id.as_str()),
+            Self::Missing(id) => Some(id.as_str()),
+            Self::Gateway => None,
+        }
+    }
+}
+
+/// An error that has a reason for the record.
+pub trait Reasoned {
+    /// The reason.
+    fn reason(&self) -> Reason;
+}
+
+/// The door.
+#[derive(Clone)]
+pub struct Gate {
+    inside: Arc<Inside>,
+}
+
+struct Inside {
+    devices: Devices,
+    backends: Arc<Backends>,
+    log: audit::Log,
+    tasks: TaskTracker,
+    closing: CancellationToken,
+}
+
+impl Gate {
+    /// A gate before these devices, with this log. From here on nobody else can
+    /// use the devices.
+    #[must_use]
+    pub fn new(devices: Devices, backends: Arc<Backends>, log: audit::Log) -> Self {
+        Self {
+            inside: Arc::new(Inside {
+                devices,
+                backends,
+                log,
+                tasks: TaskTracker::new(),
+                closing: CancellationToken::new(),
+            }),
+        }
+    }
+
+    /// What may be known of the backends without using them.
+    #[must_use]
+    pub fn backends(&self) -> &Backends {
+        &self.inside.backends
+    }
+
+    /// Decides, does, records; then answers.
+    ///
+    /// # Errors
+    /// What the work says; [`Error::Denied`], [`Error::Audit`],
+    /// [`Error::Closing`], [`Error::Deadline`] and [`Error::Panicked`] as named.
+    pub async fn admit<T, E, Work, Done>(
+        &self,
+        call: &Call,
+        action: Action,
+        subject: Subject,
+        work: Work,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Reasoned + From<Error> + Send + 'static,
+        Work: FnOnce(Permit) -> Done + Send + 'static,
+        Done: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        if self.inside.closing.is_cancelled() {
+            return Err(Error::Closing.into());
+        }
+        let pass = Pass {
+            inside: Arc::clone(&self.inside),
+            call: call.clone(),
+            action,
+            subject,
+            facts: Arc::default(),
+            begun: Instant::now(),
+            abandoned: CancellationToken::new(),
+        };
+        // Dropped with this future when the caller hangs up.
+        let _abandon = pass.abandoned.clone().drop_guard();
+        let task = self.inside.tasks.spawn(pass.through(work));
+        if action.mutates() {
+            // A device is given up at the caller's deadline by its pool. What
+            // changes the catalog goes on, and only its caller stops waiting.
+            match tokio::time::timeout_at(call.deadline.into(), task).await {
+                Ok(joined) => joined,
+                Err(_) => return Err(Error::Deadline.into()),
+            }
+        } else {
+            task.await
+        }
+        .unwrap_or_else(|_| Err(Error::Panicked.into()))
+    }
+
+    /// Takes no more calls and waits until every admitted one has ended.
+    pub async fn close(&self) {
+        self.inside.closing.cancel();
+        self.inside.tasks.close();
+        self.inside.tasks.wait().await;
+        self.inside.devices.close().await;
+    }
+}
+
+/// One passage through the door.
+struct Pass {
+    inside: Arc<Inside>,
+    call: Call,
+    action: Action,
+    subject: Subject,
+    facts: Arc<Mutex<Facts>>,
+    begun: Instant,
+    abandoned: CancellationToken,
+}
+
+impl Pass {
+    async fn through<T, E, Work, Done>(self, work: Work) -> Result<T, E>
+    where
+        E: Reasoned + From<Error>,
+        Work: FnOnce(Permit) -> Done,
+        Done: Future<Output = Result<T, E>>,
+    {
+        let decision = policy::decide(&self.call.caller, self.action, self.subject.key());
+        if !decision.allowed {
+            self.record(Phase::Outcome, decision, Some(Reason::KeyAccessDenied.text().into())).await?;
+            return Err(Error::Denied.into());
+        }
+        if self.action.mutates() {
+            self.record(Phase::Intent, decision, None).await?;
+        }
+        let permit = Permit {
+            inside: Arc::clone(&self.inside),
+            call: self.call.clone(),
+            facts: Arc::clone(&self.facts),
+            abandoned: self.abandoned.clone(),
+        };
+        let outcome = work(permit).await;
+        let result = match &outcome {
+            Ok(_) => Cow::Borrowed("ok"),
+            Err(error) => Cow::Borrowed(error.reason().text()),
+        };
+        self.record(Phase::Outcome, decision, Some(result)).await?;
+        outcome
+    }
+
+    async fn record(
+        &self,
+        phase: Phase,
+        decision: Decision,
+        result: Option<Cow<'static, str>>,
+    ) -> Result<(), Error> {
+        let record = Record {
+            time: humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
+            phase,
+            request_id: &self.call.request_id,
+            caller: self.call.caller.subject(),
+            authenticated_by: self.call.caller.method().name(),
+            peer: &self.call.peer,
+            action: self.action.name(),
+            decision: if decision.allowed { "allow" } else { "deny" },
+            rule: decision.rule,
+            key: self.subject.name(),
+            facts: self.facts.lock().clone(),
+            outcome: result.map(|result| Outcome { result, latency: self.begun.elapsed() }),
+        };
+        self.inside.log.append(&record).await.map_err(|source| Error::Audit { source })
+    }
+}
+
+/// The right to do one admitted thing.
+pub struct Permit {
+    inside: Arc<Inside>,
+    call: Call,
+    facts: Arc<Mutex<Facts>>,
+    abandoned: CancellationToken,
+}
+
+impl Permit {
+    /// What may be known of every backend, in placement order.
+    pub fn backends(&self) -> impl Iterator<Item = &BackendInfo> {
+        self.inside.backends.iter()
+    }
+
+    /// What a backend can do.
+    #[must_use]
+    pub fn capabilities(&self, backend: &BackendName) -> Option<&Capabilities> {
+        self.inside.backends.get(backend).map(BackendInfo::capabilities)
+    }
+
+    /// A backend, to be used.
+    #[must_use]
+    pub fn device(&self, backend: &BackendName) -> Option<Arc<dyn KeyBackend>> {
+        self.inside.devices.get(backend)
+    }
+
+    /// The frame of a device call: at most `limit`, not beyond the caller's
+    /// deadline, and not after the caller has gone.
+    #[must_use]
+    pub fn context(&self, limit: std::time::Duration) -> OpContext {
+        OpContext {
+            deadline: self.call.deadline.min(Instant::now() + limit),
+            cancellation: self.abandoned.clone(),
+            ..self.patient_context(limit)
+        }
+    }
+
+    /// The frame of a device call that must come to its end even when its caller
+    /// does not wait for it.
+    #[must_use]
+    pub fn patient_context(&self, limit: std::time::Duration) -> OpContext {
+        OpContext { flow: self.call.caller.flow(), priority: self.call.priority, ..OpContext::within(limit) }
+    }
+
+    /// Adds to the record of this call.
+    pub fn note(&self, add: impl FnOnce(&mut Facts)) {
+        add(&mut self.facts.lock());
+    }
+}
+
+/// Why the door stayed shut.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller may not.
+    #[error("the caller may not do this")]
+    Denied,
+    /// There can be no record.
+    #[error("the call cannot be recorded")]
+    Audit {
+        /// Why.
+        source: audit::Error,
+    },
+    /// The gateway is stopping.
+    #[error("the gateway is stopping")]
+    Closing,
+    /// The caller's deadline passed; what was begun goes on.
+    #[error("the deadline passed while the work was still being done")]
+    Deadline,
+    /// The work panicked.
+    #[error("the work failed unexpectedly")]
+    Panicked,
+}
