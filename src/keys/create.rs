@@ -1,0 +1,195 @@
+//! Making a key.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use skms_backend::{KeySpec, KeyTag, KeyType, ProtectionLevel, SignatureAlgorithm};
+use uuid::Uuid;
+
+use super::{
+    Call, Error, Keyring, Shown,
+    intent::Intent,
+    placement::{self, Place, Wanted},
+};
+use crate::{
+    catalog::{Begun, Catalog, Error as CatalogError, Expected, Idempotency},
+    failpoint,
+    gate::{Permit, Subject},
+    model::{Action, BackendName, Key, KeyId, Labels, Origin, Purpose, State, Version},
+};
+
+/// What kind of key to make.
+#[derive(Clone, Debug)]
+pub struct Create {
+    /// Its id; `None`: one is made.
+    pub id: Option<KeyId>,
+    /// Its material.
+    pub key_type: KeyType,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// What it may be used with; empty: all that the backend offers.
+    pub signature_algorithms: Vec<SignatureAlgorithm>,
+    /// The least protection that will do.
+    pub protection_floor: Option<ProtectionLevel>,
+    /// Who is to hold it; `None`: the placement order decides.
+    pub backend: Option<BackendName>,
+    /// The user's labels.
+    pub labels: Labels,
+    /// Other names.
+    pub aliases: Vec<KeyId>,
+    /// A sentence for people.
+    pub description: String,
+    /// Before this time it does not sign.
+    pub not_before: Option<SystemTime>,
+    /// From this time on it does not sign.
+    pub expires: Option<SystemTime>,
+    /// How long a version stays restorable after its destruction was scheduled.
+    pub destroy_after: Duration,
+    /// The id under which the call may be repeated, and the fingerprint of the request.
+    pub repeatable: Option<(Uuid, [u8; 32])>,
+    /// Only find out whether it could be made.
+    pub validate_only: bool,
+}
+
+impl Keyring {
+    /// Makes a key. It is on disk and on the device when this returns.
+    ///
+    /// # Errors
+    /// The id or an alias is taken; no backend offers it; the device or the
+    /// catalog failed, and then nothing of the key is left or the sweep removes
+    /// it; what the gate refuses.
+    pub async fn create(&self, call: &Call, request: Create) -> Result<Shown, Error> {
+        let id = match &request.id {
+            Some(id) => id.clone(),
+            None => format!("key-{}", Uuid::new_v4().simple())
+                .parse()
+                .map_err(|_| Error::Internal { what: "a generated key id breaks the grammar" })?,
+        };
+        let subject = Subject::Missing(id.clone());
+        let keyring = self.clone();
+        let caller = call.caller.clone();
+        self.gate
+            .admit(call, Action::CreateKey, subject, move |permit| async move {
+                let wanted = Wanted {
+                    key_type: request.key_type,
+                    algorithms: &request.signature_algorithms,
+                    floor: request.protection_floor,
+                    backend: request.backend.as_ref(),
+                };
+                let place = placement::choose(permit.backends(), &wanted)?;
+                permit.note(|facts| facts.backend = Some(place.backend.clone()));
+                let owner = caller.subject().to_owned();
+                let repeatable = request.repeatable;
+                let validate_only = request.validate_only;
+                let mut key = new_key(id, owner, request, &place);
+                if validate_only {
+                    is_free(&keyring.catalog, &key)?;
+                    return Ok(Shown::new(&keyring.gate, Arc::new(key)));
+                }
+                let version = first_version(&key, &place)?;
+                key.versions.push(Arc::new(version));
+                let request = repeatable.map(|(request_id, fingerprint)| Idempotency {
+                    principal: caller.subject().to_owned(),
+                    action: Action::CreateKey,
+                    request_id,
+                    fingerprint,
+                });
+                keyring.make_first(&permit, key, request).await
+            })
+            .await
+    }
+
+    async fn make_first(
+        &self,
+        permit: &Permit,
+        key: Key,
+        request: Option<Idempotency>,
+    ) -> Result<Shown, Error> {
+        let spec = KeySpec { key_type: key.key_type, signature_algorithms: key.signature_algorithms.clone() };
+        let at_work = self.at_work(&key.versions);
+        let key = match self.catalog.begin_create(key, request).await? {
+            Begun::Repeated(key) => return Ok(Shown::new(&self.gate, Arc::from(key))),
+            Begun::New(key) => key,
+        };
+        failpoint::reached("create-key.intent-written");
+        let intent = Intent {
+            number: key.latest(),
+            key,
+            spec,
+            promote: true,
+            expected: Expected::default(),
+            made: "create-key.material-made",
+        };
+        let key = self.fulfil(permit, intent).await?;
+        drop(at_work);
+        failpoint::reached("create-key.activated");
+        Ok(Shown::new(&self.gate, key))
+    }
+}
+
+fn new_key(id: KeyId, owner: String, request: Create, place: &Place) -> Key {
+    let now = SystemTime::now();
+    Key {
+        id,
+        key_type: request.key_type,
+        purpose: request.purpose,
+        signature_algorithms: place.algorithms.clone(),
+        protection_floor: request.protection_floor,
+        backend: place.backend.clone(),
+        labels: request.labels,
+        aliases: request.aliases,
+        description: request.description,
+        owner,
+        not_before: request.not_before,
+        expires: request.expires,
+        destroy_after: request.destroy_after,
+        primary: 0,
+        min_protect: 0,
+        min_process: 0,
+        revision: 0,
+        created: now,
+        updated: now,
+        versions: Vec::new(),
+    }
+}
+
+fn first_version(key: &Key, place: &Place) -> Result<Version, Error> {
+    pending(key.key_type, 1, place.backend.clone(), place.protection_level)
+}
+
+/// A version that is about to be made, under a tag of its own.
+pub(super) fn pending(
+    key_type: KeyType,
+    number: u32,
+    backend: BackendName,
+    protection_level: ProtectionLevel,
+) -> Result<Version, Error> {
+    let tag = KeyTag::random().ok_or(Error::Internal { what: "the system gives no random bytes" })?;
+    Ok(Version {
+        number,
+        state: State::PendingGeneration,
+        backend,
+        protection_level,
+        origin: Origin::Generated,
+        key: Some(skms_backend::KeyRef { tag, key_type, blob: bytes::Bytes::new() }),
+        public_key: None,
+        created: SystemTime::now(),
+        generated: None,
+    })
+}
+
+fn is_free(catalog: &Catalog, key: &Key) -> Result<(), Error> {
+    for name in std::iter::once(&key.id).chain(&key.aliases) {
+        if let Some(other) = catalog.lookup(name) {
+            let taken = if other.id == *name {
+                CatalogError::KeyExists(name.clone())
+            } else {
+                CatalogError::AliasInUse(name.clone())
+            };
+            return Err(taken.into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! What a use case can refuse, each with the reason that a client is told.
+
+use skms_backend::{Class, KeyType, ProtectionLevel};
+
+use crate::{
+    catalog,
+    gate::{self, Reasoned},
+    model::{BackendName, KeyId, Reason, State},
+};
+
+/// A field of a request that is at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The path of the field, as the protocol names it.
+    pub field: String,
+    /// Why.
+    pub reason: Reason,
+    /// The same for people. It repeats nothing of a value that could be secret.
+    pub description: String,
+}
+
+impl Violation {
+    /// A field at fault.
+    pub fn new(field: impl Into<String>, reason: Reason, description: impl Into<String>) -> Self {
+        Self { field: field.into(), reason, description: description.into() }
+    }
+}
+
+/// Why a use case was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request itself is at fault, whatever the key.
+    #[error("{}", first(violations))]
+    Invalid {
+        /// Every field at fault; never empty.
+        violations: Vec<Violation>,
+    },
+    /// There is no such key.
+    #[error("there is no key `{name}`")]
+    KeyNotFound {
+        /// As it was asked for.
+        name: KeyId,
+    },
+    /// The key has no such version.
+    #[error("the key `{key}` has no version {version}")]
+    VersionNotFound {
+        /// The key.
+        key: KeyId,
+        /// The version that was asked for.
+        version: u32,
+    },
+    /// There is no such backend.
+    #[error("there is no such backend; ListBackends names those there are")]
+    BackendNotFound,
+    /// The state of the version forbids it.
+    #[error("version {version} of the key `{key}` is {}", state.name())]
+    State {
+        /// The key.
+        key: KeyId,
+        /// The version.
+        version: u32,
+        /// Its state.
+        state: State,
+    },
+    /// The key does not sign yet.
+    #[error("the key `{key}` is not valid yet")]
+    NotYetValid {
+        /// The key.
+        key: KeyId,
+    },
+    /// The key does not sign any more.
+    #[error("the key `{key}` has expired")]
+    Expired {
+        /// The key.
+        key: KeyId,
+    },
+    /// The version is below the key's minimum.
+    #[error("version {version} of the key `{key}` is below the minimum of {minimum}")]
+    BelowMinimum {
+        /// The key.
+        key: KeyId,
+        /// The version.
+        version: u32,
+        /// The minimum.
+        minimum: u32,
+    },
+    /// No backend that protects keys as well as asked offers the key type.
+    #[error("no backend with protection level {} or better offers {key_type} keys with these algorithms", floor.name())]
+    ProtectionUnsatisfiable {
+        /// What was asked for.
+        key_type: KeyType,
+        /// How well it should be protected.
+        floor: ProtectionLevel,
+    },
+    /// The backend does not offer it.
+    #[error("the backend `{backend}` does not offer this: {what}")]
+    NotOffered {
+        /// The backend.
+        backend: BackendName,
+        /// What it does not offer, and what it does.
+        what: String,
+    },
+    /// A device failed.
+    #[error("the backend `{backend}` failed")]
+    Backend {
+        /// The backend.
+        backend: BackendName,
+        /// How.
+        source: skms_backend::Error,
+    },
+    /// The catalog names a backend that the configuration does not.
+    #[error("the backend `{backend}` is not configured any more")]
+    BackendGone {
+        /// The backend.
+        backend: BackendName,
+    },
+    /// The catalog refused.
+    #[error("the catalog refused")]
+    Catalog {
+        /// Why.
+        #[from]
+        source: catalog::Error,
+    },
+    /// The gate refused.
+    #[error("the gate refused")]
+    Gate {
+        /// Why.
+        #[from]
+        source: gate::Error,
+    },
+    /// The gateway itself is at fault.
+    #[error("{what}")]
+    Internal {
+        /// What went wrong.
+        what: &'static str,
+    },
+}
+
+fn first(violations: &[Violation]) -> String {
+    match violations {
+        [] => "the request is invalid".to_owned(),
+        [one] => format!("`{}`: {}", one.field, one.description),
+        [one, rest @ ..] => format!("`{}`: {} (and {} more)", one.field, one.description, rest.len()),
+    }
+}
+
+impl Error {
+    /// One field at fault.
+    pub fn invalid(field: impl Into<String>, reason: Reason, description: impl Into<String>) -> Self {
+        Self::Invalid { violations: vec![Violation::new(field, reason, description)] }
+    }
+}
+
+impl Reasoned for Error {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::Invalid { violations } => {
+                violations.first().map_or(Reason::FieldInvalid, |violation| violation.reason)
+            }
+            Self::KeyNotFound { .. } => Reason::KeyNotFound,
+            Self::VersionNotFound { .. } => Reason::KeyVersionNotFound,
+            Self::BackendNotFound => Reason::BackendNotFound,
+            Self::State { state, .. } => match state {
+                State::PendingGeneration => Reason::KeyPendingGeneration,
+                State::PendingImport => Reason::KeyPendingImport,
+                State::Disabled => Reason::KeyDisabled,
+                State::Compromised => Reason::KeyCompromised,
+                State::DestroyScheduled => Reason::KeyDestroyScheduled,
+                State::Destroyed | State::GenerationFailed | State::ImportFailed => Reason::KeyDestroyed,
+                State::Enabled => Reason::Internal,
+            },
+            Self::NotYetValid { .. } => Reason::KeyNotYetValid,
+            Self::Expired { .. } => Reason::KeyExpired,
+            Self::BelowMinimum { .. } => Reason::VersionBelowMinimum,
+            Self::ProtectionUnsatisfiable { .. } => Reason::ProtectionLevelUnsatisfiable,
+            Self::NotOffered { .. } => Reason::OperationNotSupportedByBackend,
+            Self::Backend { source, .. } => match source.class() {
+                Class::Caller | Class::Broken | Class::Pin => Reason::BackendError,
+                Class::Unsupported => Reason::OperationNotSupportedByBackend,
+                Class::Key => Reason::KeyMaterialMissing,
+                Class::StorageFull => Reason::BackendStorageFull,
+                Class::Session | Class::Login | Class::Handle => Reason::BackendSessionLost,
+                Class::Reinitialize => Reason::TokenNotPresent,
+                Class::Shrink => Reason::BackendUnavailable,
+                Class::QueueFull => Reason::BackendQueueFull,
+                Class::Timeout | Class::Cancelled => Reason::BackendTimeout,
+                Class::Closed => Reason::ShuttingDown,
+            },
+            Self::BackendGone { .. } => Reason::BackendUnavailable,
+            Self::Catalog { source } => match source {
+                catalog::Error::KeyExists(_) => Reason::KeyAlreadyExists,
+                catalog::Error::AliasInUse(_) => Reason::AliasInUse,
+                catalog::Error::KeyMissing => Reason::KeyNotFound,
+                catalog::Error::EtagMismatch => Reason::EtagMismatch,
+                catalog::Error::PrimaryChanged { .. } => Reason::PrimaryVersionChanged,
+                catalog::Error::RequestIdReused => Reason::RequestIdReused,
+                catalog::Error::InProgress => Reason::ConcurrentModification,
+                catalog::Error::Open { .. }
+                | catalog::Error::InUse { .. }
+                | catalog::Error::Newer { .. }
+                | catalog::Error::Store { .. }
+                | catalog::Error::Migrate { .. }
+                | catalog::Error::Unreadable { .. } => Reason::StoreUnavailable,
+                catalog::Error::Panicked { .. } => Reason::Internal,
+            },
+            Self::Gate { source } => match source {
+                gate::Error::Denied => Reason::KeyAccessDenied,
+                gate::Error::Audit { .. } => Reason::AuditUnavailable,
+                gate::Error::Closing => Reason::ShuttingDown,
+                gate::Error::Deadline => Reason::BackendTimeout,
+                gate::Error::Panicked => Reason::Internal,
+            },
+            Self::Internal { .. } => Reason::Internal,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! From an intent in the catalog to a version in use, or back to nothing.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use parking_lot::Mutex;
+use skms_backend::{Class, KeySpec, KeyTag};
+use tracing::warn;
+
+use super::{Error, Keyring};
+use crate::{
+    catalog::Expected,
+    failpoint,
+    gate::Permit,
+    model::{Key, Version},
+};
+
+/// A version that the catalog has announced and no device has heard of yet.
+pub(super) struct Intent {
+    pub(super) key: Arc<Key>,
+    pub(super) number: u32,
+    pub(super) spec: KeySpec,
+    /// Whether it is to become the primary.
+    pub(super) promote: bool,
+    /// What must still be true when it is taken into use.
+    pub(super) expected: Expected,
+    /// The failpoint between device and catalog.
+    pub(super) made: &'static str,
+}
+
+/// The tags that calls are working on right now; the sweep keeps off them.
+pub(super) type AtWork = Arc<Mutex<BTreeSet<KeyTag>>>;
+
+/// Ends the work on some tags when it is dropped.
+pub(super) struct Working {
+    tags: Vec<KeyTag>,
+    at_work: AtWork,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        let mut at_work = self.at_work.lock();
+        for tag in &self.tags {
+            at_work.remove(tag);
+        }
+    }
+}
+
+impl Keyring {
+    /// Marks versions as being worked on. To be called before their intent is written.
+    pub(super) fn at_work(&self, versions: &[Arc<Version>]) -> Working {
+        let tags: Vec<_> = versions.iter().filter_map(|version| Some(version.key.as_ref()?.tag)).collect();
+        self.at_work.lock().extend(tags.iter().copied());
+        Working { tags, at_work: Arc::clone(&self.at_work) }
+    }
+
+    /// Has the device make the material, and takes it into use. When that fails,
+    /// whatever was made is removed, and then the intent.
+    pub(super) async fn fulfil(&self, permit: &Permit, intent: Intent) -> Result<Arc<Key>, Error> {
+        let id = intent.key.id.clone();
+        let Some(version) = intent.key.version(intent.number) else {
+            return Err(Error::Internal { what: "the intent has no version" });
+        };
+        let Some(tag) = version.key.as_ref().map(|key| key.tag) else {
+            return Err(Error::Internal { what: "the intent has no tag" });
+        };
+        let backend = version.backend.clone();
+        permit.note(|facts| facts.version = Some(intent.number));
+        let device =
+            permit.device(&backend).ok_or_else(|| Error::BackendGone { backend: backend.clone() })?;
+        let ctx = permit.patient_context(self.limits.generate_timeout);
+        let failed = match device.generate(&intent.spec, tag, &ctx).await {
+            Ok(made) => {
+                failpoint::reached(intent.made);
+                let activated =
+                    self.catalog.activate(id, intent.number, made, intent.promote, intent.expected).await;
+                match activated {
+                    Ok(key) => return Ok(key),
+                    Err(error) => Error::from(error),
+                }
+            }
+            Err(source) => {
+                // The device may still be making it: too early to look for remnants.
+                let unknown = matches!(source.class(), Class::Timeout | Class::Cancelled);
+                let failed = Error::Backend { backend: backend.clone(), source };
+                if unknown {
+                    return Err(failed);
+                }
+                failed
+            }
+        };
+        self.withdraw(permit, &intent.key, version, tag).await;
+        Err(failed)
+    }
+
+    /// Removes what a device may hold of a version, and then its intent. Where
+    /// the device does not confirm, the intent stays for the next sweep.
+    pub(super) async fn withdraw(&self, permit: &Permit, key: &Key, version: &Version, tag: KeyTag) -> bool {
+        let Some(device) = permit.device(&version.backend) else { return false };
+        let ctx = permit.patient_context(self.limits.operation_timeout);
+        if let Err(error) = device.destroy(tag, &ctx).await {
+            warn!(key = %key.id, version = version.number, %tag, %error, "remnant left to the sweep");
+            return false;
+        }
+        if let Err(error) = self.catalog.abandon(key.id.clone(), version.number).await {
+            warn!(key = %key.id, version = version.number, %error, "intent left to the sweep");
+            return false;
+        }
+        true
+    }
+}

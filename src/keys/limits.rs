@@ -1,0 +1,80 @@
+//! What a request may ask for at most.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use serde::Deserialize;
+
+use crate::model::BadValue;
+
+/// The limits that a configuration may change.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The longest message of a unary call, in bytes.
+    pub message_bytes: usize,
+    /// The longest that a device call may take, whatever the client asked for.
+    #[serde(with = "humantime_serde")]
+    pub operation_timeout: Duration,
+    /// The same for making a key.
+    #[serde(with = "humantime_serde")]
+    pub generate_timeout: Duration,
+}
+
+impl Limits {
+    /// The most labels of a key.
+    pub const LABELS: usize = 64;
+    /// The longest name of a label, in bytes.
+    pub const LABEL_KEY_BYTES: usize = 63;
+    /// The longest value of a label, in bytes.
+    pub const LABEL_VALUE_BYTES: usize = 256;
+    /// The most aliases of a key.
+    pub const ALIASES: usize = 16;
+    /// The longest description, in bytes.
+    pub const DESCRIPTION_BYTES: usize = 1024;
+    /// The longest reference that is echoed, in bytes.
+    pub const REFERENCE_BYTES: usize = 256;
+    /// The longest filter, in bytes.
+    pub const FILTER_BYTES: usize = 1024;
+    /// The most keys in a page.
+    pub const PAGE_SIZE: usize = 1000;
+    /// The keys in a page whose size is not given.
+    pub const DEFAULT_PAGE_SIZE: usize = 100;
+    /// How many versions a verification without a version tries.
+    pub const VERIFY_VERSIONS: usize = 8;
+    /// The longest signature that is looked at, in bytes: twice that of RSA-4096,
+    /// with room for the post-quantum ones to come.
+    pub const SIGNATURE_BYTES: usize = 16 * 1024;
+    /// The shortest time in which a scheduled destruction can be called off.
+    pub const DESTROY_AFTER_MIN: Duration = Duration::from_secs(24 * 60 * 60);
+    /// That time where the creator of a key does not say.
+    pub const DESTROY_AFTER_DEFAULT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+    /// The longest such time: ten years.
+    pub const DESTROY_AFTER_MAX: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
+
+    /// The values that cannot work.
+    #[must_use]
+    pub fn bad_values(&self) -> Vec<BadValue> {
+        let (least, most) = (MESSAGE_BYTES.start(), MESSAGE_BYTES.end());
+        let message = (!MESSAGE_BYTES.contains(&self.message_bytes)).then(|| {
+            let problem = format!("must be {least} to {most} bytes, not `{}`", self.message_bytes);
+            BadValue::new("limits.message_bytes", problem)
+        });
+        let operation = BadValue::unless_span("limits.operation_timeout", self.operation_timeout);
+        let generate = BadValue::unless_span("limits.generate_timeout", self.generate_timeout);
+        [message, operation, generate].into_iter().flatten().collect()
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 64 * 1024,
+            operation_timeout: Duration::from_secs(30),
+            generate_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Every call holds its messages in memory, so larger ones would let few callers
+/// take it all. Bulk data is for envelope encryption, not for the gateway.
+const MESSAGE_BYTES: RangeInclusive<usize> = 1..=1024 * 1024;

@@ -1,0 +1,89 @@
+//! The use cases: one method of [`Keyring`] each, all of the same shape. Look the
+//! key up in memory, pass the gate, decide what depends on the key, use the
+//! device, answer.
+//!
+//! **Invariant:** nothing here touches a device but through a
+//! [`Permit`](crate::gate::Permit).
+
+mod create;
+mod error;
+mod filter;
+mod intent;
+mod limits;
+mod list;
+mod lookup;
+mod placement;
+mod rotate;
+mod sign;
+mod sweep;
+mod system;
+mod verify;
+
+use std::{sync::Arc, time::SystemTime};
+
+pub use self::{
+    create::Create,
+    error::{Error, Violation},
+    filter::Filter,
+    limits::Limits,
+    list::{List, Page},
+    lookup::Shown,
+    rotate::Rotate,
+    sign::{Encoding, Sign, Signed},
+    sweep::Swept,
+    system::{BackendShown, ServerInfo},
+    verify::{Verified, Verify},
+};
+pub use crate::{
+    backends::{Availability, BackendInfo},
+    gate::Call,
+};
+use crate::{
+    catalog::Catalog,
+    gate::{Gate, Subject},
+    model::{Key, KeyId},
+};
+
+/// Every use case of the gateway.
+#[derive(Clone)]
+pub struct Keyring {
+    catalog: Arc<Catalog>,
+    gate: Gate,
+    limits: Arc<Limits>,
+    started: SystemTime,
+    at_work: intent::AtWork,
+}
+
+/// A key as it was looked up: before it is known whether the caller may know.
+type Found = Result<Arc<Key>, KeyId>;
+
+impl Keyring {
+    /// The use cases over this catalog, behind this gate.
+    #[must_use]
+    pub fn new(catalog: Arc<Catalog>, gate: Gate, limits: Limits) -> Self {
+        Self {
+            catalog,
+            gate,
+            limits: Arc::new(limits),
+            started: SystemTime::now(),
+            at_work: intent::AtWork::default(),
+        }
+    }
+
+    /// The limits that requests are held to.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    fn find(&self, name: &KeyId) -> (Found, Subject) {
+        match self.catalog.lookup(name) {
+            Some(key) => (Ok(Arc::clone(&key)), Subject::Key(key)),
+            None => (Err(name.clone()), Subject::Missing(name.clone())),
+        }
+    }
+}
+
+fn known(found: Found) -> Result<Arc<Key>, Error> {
+    found.map_err(|name| Error::KeyNotFound { name })
+}

@@ -1,0 +1,93 @@
+//! Making a new version of a key.
+
+use std::sync::Arc;
+
+use skms_backend::KeySpec;
+use uuid::Uuid;
+
+use super::{Call, Error, Keyring, Shown, create::pending, intent::Intent, known, placement};
+use crate::{
+    catalog::{Begun, Expected, Idempotency},
+    failpoint,
+    model::{Action, KeyId, State},
+};
+
+/// Which key to rotate.
+#[derive(Clone, Debug)]
+pub struct Rotate {
+    /// The id or an alias of the key.
+    pub key: KeyId,
+    /// What its caller believes of it.
+    pub etag: Option<String>,
+    /// The primary version that it must have; 0: any.
+    pub expected_primary: u32,
+    /// The id under which the call may be repeated, and the fingerprint of the request.
+    pub repeatable: Option<(Uuid, [u8; 32])>,
+    /// Leaves the primary where it is.
+    pub stage_only: bool,
+}
+
+impl Keyring {
+    /// Makes a new version, and moves the primary to it in one transaction.
+    ///
+    /// # Errors
+    /// There is no such key, or it has changed; the device or the catalog failed,
+    /// and then the key is as it was; what the gate refuses.
+    pub async fn rotate(&self, call: &Call, request: Rotate) -> Result<Shown, Error> {
+        let (found, subject) = self.find(&request.key);
+        let keyring = self.clone();
+        let caller = call.caller.clone();
+        self.gate
+            .admit(call, Action::RotateKey, subject, move |permit| async move {
+                let key = known(found)?;
+                // A key that is out of use as a whole is not brought back by a rotation.
+                if key.state() != State::Enabled {
+                    let version = key.primary.max(1);
+                    return Err(Error::State { key: key.id.clone(), version, state: key.state() });
+                }
+                let wanted = placement::Wanted {
+                    key_type: key.key_type,
+                    algorithms: &key.signature_algorithms,
+                    floor: key.protection_floor,
+                    backend: Some(&key.backend),
+                };
+                let place = placement::choose(permit.backends(), &wanted).map_err(|error| match error {
+                    Error::BackendNotFound => Error::BackendGone { backend: key.backend.clone() },
+                    error => error,
+                })?;
+                permit.note(|facts| facts.backend = Some(place.backend.clone()));
+                let version = pending(key.key_type, 0, place.backend, place.protection_level)?;
+                let at_work = keyring.at_work(&[Arc::new(version.clone())]);
+                let expected = Expected { etag: request.etag, primary: request.expected_primary };
+                let idempotency = request.repeatable.map(|(request_id, fingerprint)| Idempotency {
+                    principal: caller.subject().to_owned(),
+                    action: Action::RotateKey,
+                    request_id,
+                    fingerprint,
+                });
+                let begun =
+                    keyring.catalog.begin_rotate(key.id.clone(), version, expected.clone(), idempotency);
+                let key = match begun.await? {
+                    Begun::Repeated(key) => return Ok(Shown::new(&keyring.gate, Arc::from(key))),
+                    Begun::New(key) => key,
+                };
+                failpoint::reached("rotate-key.intent-written");
+                let intent = Intent {
+                    number: key.latest(),
+                    spec: KeySpec {
+                        key_type: key.key_type,
+                        signature_algorithms: key.signature_algorithms.clone(),
+                    },
+                    key,
+                    promote: !request.stage_only,
+                    expected,
+                    made: "rotate-key.material-made",
+                };
+                let key = keyring.fulfil(&permit, intent).await?;
+                drop(at_work);
+                failpoint::reached("rotate-key.activated");
+                Ok(Shown::new(&keyring.gate, key))
+            })
+            .await
+    }
+}
