@@ -1,0 +1,137 @@
+//! The service `KeyManagement`.
+
+mod keys;
+mod signatures;
+
+use skms_backend::Priority;
+use tonic::{Request, Response, Status};
+
+use super::{parse::Fields, status};
+use crate::{
+    auth::Arrival,
+    keys::{Call, Error, Keyring},
+    model::Reason,
+    proto::{self, key_management_server::KeyManagement},
+};
+
+/// The service, over the use cases.
+pub(super) struct Service {
+    keyring: Keyring,
+}
+
+impl Service {
+    pub(super) const fn new(keyring: Keyring) -> Self {
+        Self { keyring }
+    }
+}
+
+/// The call that a request belongs to, and the request.
+pub(super) fn opened<T>(request: Request<T>) -> Result<(Call, T), Status> {
+    let (_, extensions, message) = request.into_parts();
+    let Some(arrival) = extensions.get::<Arrival>() else {
+        return Err(status::refusal(Reason::Internal, "the call was not received properly", ""));
+    };
+    let arrival = arrival.clone();
+    let call = Call {
+        caller: arrival.caller,
+        peer: arrival.peer,
+        request_id: arrival.request_id,
+        deadline: arrival.deadline,
+        priority: Priority::Normal,
+    };
+    Ok((call, message))
+}
+
+/// The answer, or the status of the error.
+pub(super) fn closed<T>(call: &Call, outcome: Result<T, Error>) -> Result<Response<T>, Status> {
+    outcome.map(Response::new).map_err(|error| status::of(&error, &call.request_id))
+}
+
+#[tonic::async_trait]
+impl KeyManagement for Service {
+    async fn create_key(
+        &self,
+        request: Request<proto::CreateKeyRequest>,
+    ) -> Result<Response<proto::KeyResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.create(&call, request).await)
+    }
+
+    async fn get_key(
+        &self,
+        request: Request<proto::GetKeyRequest>,
+    ) -> Result<Response<proto::KeyResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.get(&call, &request).await)
+    }
+
+    async fn list_keys(
+        &self,
+        request: Request<proto::ListKeysRequest>,
+    ) -> Result<Response<proto::ListKeysResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.list(&call, &request).await)
+    }
+
+    async fn rotate_key(
+        &self,
+        request: Request<proto::RotateKeyRequest>,
+    ) -> Result<Response<proto::KeyResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.rotate(&call, request).await)
+    }
+
+    async fn sign_message(
+        &self,
+        request: Request<proto::SignRequest>,
+    ) -> Result<Response<proto::SignResponse>, Status> {
+        let (call, request) = opened(request)?;
+        let id = std::sync::Arc::clone(&call.request_id);
+        self.sign(call, request).await.map(Response::new).map_err(|error| status::of(&error, &id))
+    }
+
+    async fn verify_signature(
+        &self,
+        request: Request<proto::VerifyRequest>,
+    ) -> Result<Response<proto::VerifyResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.verify(&call, request).await)
+    }
+}
+
+/// The input of a signature or verification, whichever of its three forms it has.
+enum Input {
+    Message(bytes::Bytes),
+    Digest(proto::Digest),
+    ExternalMu,
+}
+
+impl Service {
+    /// The input, parsed and held against its checksum.
+    fn input(
+        &self,
+        fields: &mut Fields,
+        input: Option<Input>,
+        crc32c: Option<u32>,
+    ) -> Option<skms_backend::SignInput> {
+        match input {
+            None => {
+                fields.fail("input", Reason::FieldRequired, "set `message` or `digest`");
+                None
+            }
+            Some(Input::Message(message)) => {
+                fields.checksum("input_crc32c", crc32c, &message);
+                fields.message(message, self.keyring.limits())
+            }
+            Some(Input::Digest(digest)) => {
+                fields.checksum("input_crc32c", crc32c, &digest.value);
+                fields.digest(digest)
+            }
+            Some(Input::ExternalMu) => {
+                let why = "only ML-DSA takes an external μ";
+                fields.fail("external_mu", Reason::ParameterNotApplicable, why);
+                None
+            }
+        }
+    }
+}

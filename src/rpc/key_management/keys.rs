@@ -1,0 +1,241 @@
+//! CreateKey, GetKey, ListKeys and RotateKey.
+
+use skms_backend::{KeyType, SignatureAlgorithm};
+
+use super::Service;
+use crate::{
+    keys::{Call, Create, Error, Filter, Limits, List, Rotate},
+    model::{KeyId, Purpose, Reason},
+    proto,
+    rpc::{
+        convert::{self, View},
+        page,
+        parse::{self, Fields},
+    },
+};
+
+impl Service {
+    pub(super) async fn create(
+        &self,
+        call: &Call,
+        mut request: proto::CreateKeyRequest,
+    ) -> Result<proto::KeyResponse, Error> {
+        let mut fields = Fields::default();
+        let request_id = fields.request_id(&std::mem::take(&mut request.request_id));
+        let repeatable = request_id.map(|id| id.map(|id| (id, parse::fingerprint(&request))));
+        let parsed = create(&mut fields, request, repeatable);
+        let shown = self.keyring.create(call, fields.finish(parsed)?).await?;
+        Ok(convert::key(&shown, View { full: false, version: 0 }))
+    }
+
+    pub(super) async fn get(
+        &self,
+        call: &Call,
+        request: &proto::GetKeyRequest,
+    ) -> Result<proto::KeyResponse, Error> {
+        let mut fields = Fields::default();
+        let key = fields.required_key_id("key_id", &request.key_id);
+        let full = full(&mut fields, request.view);
+        let (key, full) = fields.finish(key.zip(full))?;
+        let shown = self.keyring.show(call, &key, request.version).await?;
+        Ok(convert::key(&shown, View { full, version: request.version }))
+    }
+
+    pub(super) async fn list(
+        &self,
+        call: &Call,
+        request: &proto::ListKeysRequest,
+    ) -> Result<proto::ListKeysResponse, Error> {
+        let mut fields = Fields::default();
+        let full = full(&mut fields, request.view);
+        let limit = match usize::try_from(request.page_size) {
+            Ok(0) => Some(Limits::DEFAULT_PAGE_SIZE),
+            Ok(size) => Some(size.min(Limits::PAGE_SIZE)),
+            Err(_) => {
+                fields.fail("page_size", Reason::FieldInvalid, "must not be negative");
+                None
+            }
+        };
+        let after = after(&mut fields, request);
+        let filter = filter(&mut fields, &request.filter);
+        if !matches!(request.order_by.trim(), "" | "key_id" | "key_id asc") {
+            fields.fail("order_by", Reason::FieldInvalid, "only `key_id` is built yet");
+        }
+        let parsed = (|| {
+            let list = List {
+                limit: limit?,
+                after: after?,
+                filter: filter?,
+                show_destroyed: request.show_destroyed,
+            };
+            Some((list, full?))
+        })();
+        let (list, full) = fields.finish(parsed)?;
+        let listed = self.keyring.list(call, list).await?;
+        Ok(proto::ListKeysResponse {
+            keys: listed.keys.iter().map(|key| convert::key(key, View { full, version: 0 })).collect(),
+            next_page_token: listed.next.map(|last| page::token(request, &last)).unwrap_or_default(),
+            unreachable: listed.unreachable.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    pub(super) async fn rotate(
+        &self,
+        call: &Call,
+        mut request: proto::RotateKeyRequest,
+    ) -> Result<proto::KeyResponse, Error> {
+        /// An etag of this gateway is shorter; a longer one is not one.
+        const ETAG_BYTES: usize = 64;
+        let mut fields = Fields::default();
+        let request_id = fields.request_id(&std::mem::take(&mut request.request_id));
+        let key = fields.required_key_id("key_id", &request.key_id);
+        fields.at_most("etag", request.etag.len(), ETAG_BYTES);
+        let fingerprint = parse::fingerprint(&request);
+        let parsed = (|| {
+            Some(Rotate {
+                key: key?,
+                repeatable: request_id?.map(|id| (id, fingerprint)),
+                etag: Some(request.etag).filter(|etag| !etag.is_empty()),
+                expected_primary: request.expected_primary_version,
+                stage_only: request.stage_only,
+            })
+        })();
+        let shown = self.keyring.rotate(call, fields.finish(parsed)?).await?;
+        Ok(convert::key(&shown, View { full: false, version: 0 }))
+    }
+}
+
+fn full(fields: &mut Fields, view: i32) -> Option<bool> {
+    Some(match fields.known("view", view)? {
+        proto::KeyView::Unspecified | proto::KeyView::Basic => false,
+        proto::KeyView::Full => true,
+    })
+}
+
+/// `Some(None)` on the first page.
+fn after(fields: &mut Fields, request: &proto::ListKeysRequest) -> Option<Option<KeyId>> {
+    if request.page_token.is_empty() {
+        return Some(None);
+    }
+    let last = page::last(request);
+    if last.is_none() {
+        let why = "not a token of this list; begin again without one";
+        fields.fail("page_token", Reason::PageTokenInvalid, why);
+    }
+    last.map(Some)
+}
+
+fn filter(fields: &mut Fields, text: &str) -> Option<Filter> {
+    fields.at_most("filter", text.len(), Limits::FILTER_BYTES);
+    text.parse().map_err(|why: String| fields.fail("filter", Reason::FilterInvalid, why)).ok()
+}
+
+fn create(
+    fields: &mut Fields,
+    request: proto::CreateKeyRequest,
+    repeatable: Option<Option<(uuid::Uuid, [u8; 32])>>,
+) -> Option<Create> {
+    let key_type = key_type(fields, &request.key_type);
+    let id = match request.key_id.as_str() {
+        "" => Some(None),
+        id => fields.key_id("key_id", id).map(Some),
+    };
+    let labels = fields.labels(request.metadata);
+    let params = request.params.unwrap_or_default();
+    let aliases = fields.aliases(id.as_ref().and_then(Option::as_ref), &params.aliases);
+    let algorithms = algorithms(fields, key_type, &params.signature_algorithms);
+    let protection_floor = fields.protection("params.protection_level", params.protection_level);
+    let backend = fields.backend("params.backend", &params.backend);
+    let destroy_after = fields.destroy_after(params.destroy_scheduled_duration);
+    let not_before = fields.time("params.not_before_time", params.not_before_time);
+    let expires = fields.time("params.expire_time", params.expire_time);
+    if let (Some(Some(not_before)), Some(Some(expires))) = (not_before, expires)
+        && expires <= not_before
+    {
+        fields.fail("params.expire_time", Reason::FieldInvalid, "must be after `not_before_time`");
+    }
+    fields.at_most("params.description", params.description.len(), Limits::DESCRIPTION_BYTES);
+    fields.not_built("params.rotation_period", params.rotation_period.is_some());
+    fields.not_built("params.next_rotation_time", params.next_rotation_time.is_some());
+    fields.not_built("params.import_only", params.import_only);
+    fields.not_built("params.max_operations_per_version", params.max_operations_per_version != 0);
+    let export = fields.known("params.export_policy", params.export_policy);
+    fields.not_built("params.export_policy", export == Some(proto::ExportPolicy::Wrapped));
+    let purpose = purpose(fields, params.purpose);
+    Some(Create {
+        id: id?,
+        key_type: key_type?,
+        purpose: purpose?,
+        signature_algorithms: algorithms?,
+        protection_floor: protection_floor?,
+        backend: backend?,
+        labels,
+        aliases,
+        description: params.description,
+        not_before: not_before?,
+        expires: expires?,
+        destroy_after: destroy_after?,
+        repeatable: repeatable?,
+        validate_only: request.validate_only,
+    })
+}
+
+fn key_type(fields: &mut Fields, name: &str) -> Option<KeyType> {
+    if name.is_empty() {
+        fields.fail("key_type", Reason::FieldRequired, "for example `ec-p256`");
+        return None;
+    }
+    let parsed = name.parse().ok();
+    if parsed.is_none() {
+        let known = KeyType::ALL.map(KeyType::name).join(", ");
+        let why = format!("unknown key type; supported are {known}");
+        fields.fail("key_type", Reason::UnsupportedKeyType, why);
+    }
+    parsed
+}
+
+fn algorithms(
+    fields: &mut Fields,
+    key_type: Option<KeyType>,
+    numbers: &[i32],
+) -> Option<Vec<SignatureAlgorithm>> {
+    let mut parsed = Vec::new();
+    let mut complete = true;
+    if numbers.len() > SignatureAlgorithm::ALL.len() {
+        let why = "more algorithms than there are";
+        fields.fail("params.signature_algorithms", Reason::FieldInvalid, why);
+        return None;
+    }
+    for (at, &number) in numbers.iter().enumerate() {
+        let field = format!("params.signature_algorithms[{at}]");
+        match fields.algorithm(&field, number) {
+            Some(Some(algorithm)) if parsed.contains(&algorithm) => {
+                fields.fail(&field, Reason::FieldInvalid, "the same algorithm twice");
+            }
+            Some(Some(algorithm)) if key_type.is_some_and(|key_type| !algorithm.fits(key_type)) => {
+                let why = "a key of this type cannot use this algorithm";
+                fields.fail(&field, Reason::AlgorithmNotAllowed, why);
+            }
+            Some(Some(algorithm)) => parsed.push(algorithm),
+            Some(None) => fields.fail(&field, Reason::FieldInvalid, "must be specified"),
+            None => complete = false,
+        }
+    }
+    complete.then_some(parsed)
+}
+
+fn purpose(fields: &mut Fields, number: i32) -> Option<Purpose> {
+    match fields.known("params.purpose", number)? {
+        // Every key type that is built is for signing.
+        proto::KeyPurpose::Unspecified | proto::KeyPurpose::SignVerify => Some(Purpose::SignVerify),
+        proto::KeyPurpose::EncryptDecrypt
+        | proto::KeyPurpose::Mac
+        | proto::KeyPurpose::KeyAgreement
+        | proto::KeyPurpose::KeyEncapsulation
+        | proto::KeyPurpose::Wrap => {
+            let why = "only SIGN_VERIFY is built yet";
+            fields.fail("params.purpose", Reason::FieldInvalid, why);
+            None
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The RPCs: a request is parsed, a use case called, its answer rendered. What
+//! the messages mean is decided in `keys`, what errors become in `status`.
+//!
+//! **Invariant:** every field of every request is checked before a use case is
+//! called, and all fields at fault are named together.
+
+mod convert;
+mod key_management;
+mod page;
+mod parse;
+pub(crate) mod status;
+mod system;
+
+use tonic::service::{Routes, RoutesBuilder};
+
+use crate::{
+    keys::Keyring,
+    proto::{key_management_server::KeyManagementServer, system_service_server::SystemServiceServer},
+};
+
+/// Room for what stands around a message in its envelope: ids, labels, lengths.
+const ENVELOPE_BYTES: usize = 64 * 1024;
+
+/// The services over these use cases.
+#[must_use]
+pub fn services(keyring: &Keyring) -> RoutesBuilder {
+    let largest = keyring.limits().message_bytes + ENVELOPE_BYTES;
+    let mut routes = Routes::builder();
+    routes
+        .add_service(
+            KeyManagementServer::new(key_management::Service::new(keyring.clone()))
+                .max_decoding_message_size(largest),
+        )
+        .add_service(
+            SystemServiceServer::new(system::Service::new(keyring.clone()))
+                .max_decoding_message_size(ENVELOPE_BYTES),
+        );
+    routes
+}

@@ -1,0 +1,294 @@
+//! The fields of requests, checked one by one; all that are at fault are named.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use prost::Message;
+use skms_backend::{Hash, ProtectionLevel, SignInput, SignatureAlgorithm};
+use uuid::Uuid;
+
+use crate::{
+    keys::{Encoding, Error, Limits, Violation},
+    model::{BackendName, KeyId, Labels, Reason},
+    proto,
+};
+
+/// The end of the year 9999: later times have no RFC 3339 form.
+const LATEST_SECOND: i64 = 253_402_300_799;
+
+/// Collects what is wrong with a request.
+#[derive(Default)]
+pub(super) struct Fields {
+    violations: Vec<Violation>,
+}
+
+impl Fields {
+    pub(super) fn fail(&mut self, field: &str, reason: Reason, description: impl Into<String>) {
+        self.violations.push(Violation::new(field, reason, description));
+    }
+
+    /// `parsed`, if nothing was wrong with any field.
+    pub(super) fn finish<T>(self, parsed: Option<T>) -> Result<T, Error> {
+        match parsed {
+            Some(parsed) if self.violations.is_empty() => Ok(parsed),
+            _ if self.violations.is_empty() => {
+                Err(Error::Internal { what: "a field was refused without a reason" })
+            }
+            _ => Err(Error::Invalid { violations: self.violations }),
+        }
+    }
+
+    pub(super) fn required_key_id(&mut self, field: &str, id: &str) -> Option<KeyId> {
+        if id.is_empty() {
+            self.fail(field, Reason::FieldRequired, "the id or an alias of a key");
+            return None;
+        }
+        self.key_id(field, id)
+    }
+
+    pub(super) fn key_id(&mut self, field: &str, id: &str) -> Option<KeyId> {
+        id.parse().map_err(|error| self.fail(field, Reason::FieldInvalid, format!("{error}"))).ok()
+    }
+
+    /// `Some(None)` where the field is empty.
+    pub(super) fn backend(&mut self, field: &str, name: &str) -> Option<Option<BackendName>> {
+        if name.is_empty() {
+            return Some(None);
+        }
+        name.parse()
+            .map(Some)
+            .map_err(|error| self.fail(field, Reason::FieldInvalid, format!("{error}")))
+            .ok()
+    }
+
+    /// The number of an enum that the protocol knows.
+    pub(super) fn known<E: TryFrom<i32>>(&mut self, field: &str, number: i32) -> Option<E> {
+        E::try_from(number)
+            .map_err(|_| self.fail(field, Reason::FieldInvalid, "not a number of this enum"))
+            .ok()
+    }
+
+    /// `Some(None)` where the field is unspecified.
+    pub(super) fn algorithm(&mut self, field: &str, number: i32) -> Option<Option<SignatureAlgorithm>> {
+        use proto::SignatureAlgorithm as P;
+        Some(Some(match self.known(field, number)? {
+            P::Unspecified => return Some(None),
+            P::EcdsaP256Sha256 => SignatureAlgorithm::EcdsaP256Sha256,
+            P::EcdsaP384Sha384 => SignatureAlgorithm::EcdsaP384Sha384,
+            P::EcdsaP521Sha512 => SignatureAlgorithm::EcdsaP521Sha512,
+            P::EcdsaSecp256k1Sha256 => SignatureAlgorithm::EcdsaSecp256k1Sha256,
+            P::RsaPssSha256 => SignatureAlgorithm::RsaPssSha256,
+            P::RsaPssSha384 => SignatureAlgorithm::RsaPssSha384,
+            P::RsaPssSha512 => SignatureAlgorithm::RsaPssSha512,
+            P::RsaPkcs1Sha256 => SignatureAlgorithm::RsaPkcs1Sha256,
+            P::RsaPkcs1Sha384 => SignatureAlgorithm::RsaPkcs1Sha384,
+            P::RsaPkcs1Sha512 => SignatureAlgorithm::RsaPkcs1Sha512,
+            P::Ed25519 => SignatureAlgorithm::Ed25519,
+            P::Ed25519ph | P::MlDsa44 | P::MlDsa65 | P::MlDsa87 | P::SlhDsaSha2128s => {
+                self.fail(field, Reason::FieldInvalid, "this algorithm is reserved and not built yet");
+                return None;
+            }
+        }))
+    }
+
+    pub(super) fn encoding(&mut self, field: &str, number: i32) -> Option<Option<Encoding>> {
+        use proto::SignatureEncoding as P;
+        Some(match self.known(field, number)? {
+            P::Unspecified => None,
+            P::Der => Some(Encoding::Der),
+            P::P1363 => Some(Encoding::P1363),
+        })
+    }
+
+    pub(super) fn protection(&mut self, field: &str, number: i32) -> Option<Option<ProtectionLevel>> {
+        use proto::ProtectionLevel as P;
+        Some(match self.known(field, number)? {
+            P::Unspecified => None,
+            P::Software => Some(ProtectionLevel::Software),
+            P::Tpm => Some(ProtectionLevel::Tpm),
+            P::Hsm => Some(ProtectionLevel::Hsm),
+        })
+    }
+
+    pub(super) fn message(&mut self, message: Bytes, limits: &Limits) -> Option<SignInput> {
+        if message.len() > limits.message_bytes {
+            let description = format!(
+                "{} bytes are more than the limit of {}; sign its digest instead",
+                message.len(),
+                limits.message_bytes
+            );
+            self.fail("message", Reason::PayloadTooLarge, description);
+            return None;
+        }
+        Some(SignInput::Message(message))
+    }
+
+    pub(super) fn digest(&mut self, digest: proto::Digest) -> Option<SignInput> {
+        use proto::HashAlgorithm as P;
+        let (hash, bytes) = match self.known("digest.hash", digest.hash)? {
+            P::Unspecified => {
+                self.fail("digest.hash", Reason::FieldRequired, "the hash that the digest was made with");
+                return None;
+            }
+            P::Sha256 => (Some(Hash::Sha256), 32),
+            P::Sha384 => (Some(Hash::Sha384), 48),
+            P::Sha512 => (Some(Hash::Sha512), 64),
+            P::Sha3256 => (None, 32),
+            P::Sha3384 => (None, 48),
+            P::Sha3512 => (None, 64),
+        };
+        if digest.value.is_empty() {
+            self.fail("digest.value", Reason::FieldRequired, "the digest");
+            return None;
+        }
+        if digest.value.len() != bytes {
+            let description = format!("{} bytes where the hash has {bytes}", digest.value.len());
+            self.fail("digest.value", Reason::DigestLengthMismatch, description);
+            return None;
+        }
+        let Some(hash) = hash else {
+            self.fail("digest.hash", Reason::FieldInvalid, "no signature algorithm here uses this hash");
+            return None;
+        };
+        Some(SignInput::Digest { hash, value: digest.value })
+    }
+
+    /// Whether a checksum that was sent is that of `bytes`; nothing where none was.
+    pub(super) fn checksum(&mut self, field: &str, sent: Option<u32>, bytes: &[u8]) {
+        if sent.is_some_and(|sent| sent != crc32c::crc32c(bytes)) {
+            self.fail(
+                field,
+                Reason::ChecksumMismatch,
+                "the data arrived damaged, or the checksum is not CRC32C",
+            );
+        }
+    }
+
+    pub(super) fn at_most(&mut self, field: &str, bytes: usize, limit: usize) {
+        if bytes > limit {
+            self.fail(
+                field,
+                Reason::FieldInvalid,
+                format!("{bytes} bytes are more than the limit of {limit}"),
+            );
+        }
+    }
+
+    pub(super) fn not_built(&mut self, field: &str, is_set: bool) {
+        if is_set {
+            self.fail(field, Reason::FieldInvalid, "not built yet; leave it unset");
+        }
+    }
+
+    pub(super) fn no_context(&mut self, context: &[u8]) {
+        if !context.is_empty() {
+            let why = "only ML-DSA and SLH-DSA take a context";
+            self.fail("context", Reason::ParameterNotApplicable, why);
+        }
+    }
+
+    /// A UUID of version 4 in its usual form. `Some(None)` where the field is empty.
+    pub(super) fn request_id(&mut self, id: &str) -> Option<Option<Uuid>> {
+        /// Eight, four, four, four and twelve digits with hyphens between.
+        const LENGTH: usize = 36;
+        if id.is_empty() {
+            return Some(None);
+        }
+        match Uuid::try_parse(id) {
+            Ok(uuid) if id.len() == LENGTH && uuid.get_version_num() == 4 => Some(Some(uuid)),
+            _ => {
+                self.fail("request_id", Reason::FieldInvalid, "must be a UUID of version 4");
+                None
+            }
+        }
+    }
+
+    pub(super) fn time(
+        &mut self,
+        field: &str,
+        time: Option<prost_types::Timestamp>,
+    ) -> Option<Option<SystemTime>> {
+        let Some(time) = time else { return Some(None) };
+        let sensible =
+            (0..=LATEST_SECOND).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos);
+        match SystemTime::try_from(time) {
+            Ok(time) if sensible => Some(Some(time)),
+            _ => {
+                self.fail(field, Reason::FieldInvalid, "must be a time from 1970 to 9999");
+                None
+            }
+        }
+    }
+
+    pub(super) fn destroy_after(&mut self, duration: Option<prost_types::Duration>) -> Option<Duration> {
+        let Some(duration) = duration else { return Some(Limits::DESTROY_AFTER_DEFAULT) };
+        match Duration::try_from(duration) {
+            Ok(duration) if (Limits::DESTROY_AFTER_MIN..=Limits::DESTROY_AFTER_MAX).contains(&duration) => {
+                Some(duration)
+            }
+            _ => {
+                let range = "must be from 24 hours to ten years";
+                self.fail("params.destroy_scheduled_duration", Reason::FieldInvalid, range);
+                None
+            }
+        }
+    }
+
+    pub(super) fn labels(&mut self, labels: BTreeMap<String, String>) -> Labels {
+        if labels.len() > Limits::LABELS {
+            let description =
+                format!("{} labels are more than the limit of {}", labels.len(), Limits::LABELS);
+            self.fail("metadata", Reason::FieldInvalid, description);
+        }
+        let outer =
+            |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._/-".contains(byte);
+        for (name, value) in &labels {
+            let bytes = name.as_bytes();
+            if bytes.len() > Limits::LABEL_KEY_BYTES
+                || !outer(bytes.first())
+                || !outer(bytes.last())
+                || !bytes.iter().all(inner)
+            {
+                let grammar = "a label's name is 1 to 63 of `[a-z0-9._/-]` and begins and ends with a \
+                               letter or a digit";
+                self.fail("metadata", Reason::FieldInvalid, grammar);
+            }
+            if value.len() > Limits::LABEL_VALUE_BYTES {
+                let limit = format!("a label's value has at most {} bytes", Limits::LABEL_VALUE_BYTES);
+                self.fail("metadata", Reason::FieldInvalid, limit);
+            }
+        }
+        labels
+    }
+
+    /// Other names of the key `id`, each once.
+    pub(super) fn aliases(&mut self, id: Option<&KeyId>, aliases: &[String]) -> Vec<KeyId> {
+        if aliases.len() > Limits::ALIASES {
+            let description = format!("{} are more than the limit of {}", aliases.len(), Limits::ALIASES);
+            self.fail("params.aliases", Reason::FieldInvalid, description);
+            return Vec::new();
+        }
+        let mut parsed = Vec::new();
+        for (at, alias) in aliases.iter().enumerate() {
+            let field = format!("params.aliases[{at}]");
+            let Some(alias) = self.key_id(&field, alias) else { continue };
+            if parsed.contains(&alias) || Some(&alias) == id {
+                self.fail(&field, Reason::FieldInvalid, "the same name twice");
+            }
+            parsed.push(alias);
+        }
+        parsed.sort_unstable();
+        parsed
+    }
+}
+
+/// SHA-256 of the canonical encoding of a request: what makes it the same request.
+pub(super) fn fingerprint(request: &impl Message) -> [u8; 32] {
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(Hash::Sha256.digest(&request.encode_to_vec()).as_ref());
+    fingerprint
+}

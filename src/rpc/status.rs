@@ -1,0 +1,265 @@
+//! The only file that makes statuses: every error of the gateway becomes a gRPC
+//! code, one sentence for the caller, and details that a program can match on.
+//!
+//! **Invariant:** what a client reads is written here or is a typed field of an
+//! error. Causes (`source`) go to the log under the request id, never to a client.
+
+use std::{collections::HashMap, error::Error as _, time::Duration};
+
+use skms_backend::Class;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
+use tracing::{error, warn};
+
+use crate::{
+    catalog,
+    gate::Reasoned,
+    keys::{Error, Violation},
+    model::Reason,
+};
+
+/// The domain of every reason.
+const DOMAIN: &str = "skms";
+/// When a caller may come back to a queue that was full: a few times as long as
+/// a full queue takes to drain.
+const RETRY_QUEUE: Duration = Duration::from_millis(100);
+/// When a caller may come back to a device that was away.
+const RETRY_DEVICE: Duration = Duration::from_secs(1);
+
+/// What the client is told of an error.
+pub(crate) fn of(error: &Error, request_id: &str) -> Status {
+    let reason = error.reason();
+    let code = code(reason);
+    log(error, code, request_id);
+    let mut details = details(reason, metadata(error), request_id);
+    if let Error::Invalid { violations } = error {
+        add_violations(&mut details, violations);
+    }
+    if let Some((kind, subject)) = precondition(error) {
+        details.add_precondition_failure_violation(kind, subject, external(error));
+    }
+    if let Some(after) = retry(reason) {
+        details.set_retry_info(Some(after));
+    }
+    if code == Code::ResourceExhausted {
+        details.add_quota_failure_violation(quota_subject(error), external(error));
+    }
+    Status::with_error_details(code, external(error), details)
+}
+
+/// A refusal of the machinery in front of the use cases.
+pub(crate) fn refusal(reason: Reason, message: &str, request_id: &str) -> Status {
+    let details = details(reason, HashMap::new(), request_id);
+    Status::with_error_details(code(reason), message, details)
+}
+
+/// A message that is longer than its method takes.
+pub(crate) fn too_large(request_id: &str) -> Status {
+    let violation = Violation::new(
+        "",
+        Reason::PayloadTooLarge,
+        "the request is larger than this method takes; GetServerInfo lists the limits",
+    );
+    of(&Error::Invalid { violations: vec![violation] }, request_id)
+}
+
+fn details(reason: Reason, metadata: HashMap<String, String>, request_id: &str) -> ErrorDetails {
+    let mut details = ErrorDetails::with_error_info(reason.text(), DOMAIN, metadata);
+    details.set_request_info(request_id, "");
+    details
+}
+
+fn add_violations(details: &mut ErrorDetails, violations: &[Violation]) {
+    let violations: Vec<_> = violations
+        .iter()
+        .map(|violation| {
+            let mut field = FieldViolation::new(violation.field.clone(), violation.description.clone());
+            field.reason = violation.reason.text().to_owned();
+            field
+        })
+        .collect();
+    details.set_bad_request(violations);
+}
+
+/// The code of a reason; there is no other place that decides it.
+const fn code(reason: Reason) -> Code {
+    match reason {
+        Reason::KeyNotFound | Reason::KeyVersionNotFound | Reason::BackendNotFound => Code::NotFound,
+        Reason::KeyAlreadyExists | Reason::AliasInUse => Code::AlreadyExists,
+        Reason::FieldRequired
+        | Reason::FieldInvalid
+        | Reason::ParameterNotApplicable
+        | Reason::UnsupportedKeyType
+        | Reason::AlgorithmNotAllowed
+        | Reason::DigestLengthMismatch
+        | Reason::PayloadTooLarge
+        | Reason::ChecksumMismatch
+        | Reason::PageTokenInvalid
+        | Reason::FilterInvalid
+        | Reason::RequestIdReused => Code::InvalidArgument,
+        Reason::MethodNotAllowed | Reason::KeyAccessDenied => Code::PermissionDenied,
+        Reason::KeyDisabled
+        | Reason::KeyPendingGeneration
+        | Reason::KeyPendingImport
+        | Reason::KeyDestroyScheduled
+        | Reason::KeyDestroyed
+        | Reason::KeyCompromised
+        | Reason::KeyNotYetValid
+        | Reason::KeyExpired
+        | Reason::KeyPurposeMismatch
+        | Reason::VersionBelowMinimum
+        | Reason::ProtectionLevelUnsatisfiable => Code::FailedPrecondition,
+        Reason::EtagMismatch | Reason::PrimaryVersionChanged | Reason::ConcurrentModification => {
+            Code::Aborted
+        }
+        Reason::BackendQueueFull | Reason::BackendStorageFull => Code::ResourceExhausted,
+        Reason::OperationNotSupportedByBackend | Reason::MethodNotFound => Code::Unimplemented,
+        Reason::BackendUnavailable
+        | Reason::BackendSessionLost
+        | Reason::TokenNotPresent
+        | Reason::AuditUnavailable
+        | Reason::StoreUnavailable
+        | Reason::ShuttingDown => Code::Unavailable,
+        Reason::BackendTimeout => Code::DeadlineExceeded,
+        Reason::BackendError | Reason::Internal => Code::Internal,
+        Reason::KeyMaterialMissing => Code::DataLoss,
+    }
+}
+
+fn retry(reason: Reason) -> Option<Duration> {
+    match reason {
+        Reason::BackendQueueFull | Reason::ConcurrentModification => Some(RETRY_QUEUE),
+        _ if matches!(code(reason), Code::Unavailable) => Some(RETRY_DEVICE),
+        Reason::KeyPendingGeneration => Some(RETRY_DEVICE),
+        _ => None,
+    }
+}
+
+/// The sentence for the caller. Where the error's own `Display` says only its
+/// step, the reason says more.
+fn external(error: &Error) -> String {
+    match error {
+        Error::Backend { backend, source } => {
+            let code = source.code().map(|code| format!(" ({code})")).unwrap_or_default();
+            format!("the backend `{backend}` {}{code}", backend_sentence(source.class()))
+        }
+        Error::Catalog { source } => match source {
+            catalog::Error::KeyExists(_)
+            | catalog::Error::AliasInUse(_)
+            | catalog::Error::KeyMissing
+            | catalog::Error::EtagMismatch
+            | catalog::Error::PrimaryChanged { .. }
+            | catalog::Error::RequestIdReused
+            | catalog::Error::InProgress => source.to_string(),
+            catalog::Error::Open { .. }
+            | catalog::Error::InUse { .. }
+            | catalog::Error::Newer { .. }
+            | catalog::Error::Store { .. }
+            | catalog::Error::Migrate { .. }
+            | catalog::Error::Unreadable { .. }
+            | catalog::Error::Panicked { .. } => "the catalog cannot be read or written now".to_owned(),
+        },
+        Error::Gate { source } => source.to_string(),
+        Error::Internal { .. } => "the gateway failed; its log has the cause under the request id".to_owned(),
+        error => error.to_string(),
+    }
+}
+
+/// What is told of a device's failure: its class, and nothing of its details.
+const fn backend_sentence(class: Class) -> &'static str {
+    match class {
+        Class::Caller => "refused the input",
+        Class::Unsupported => "does not offer this",
+        Class::Key => "has no usable key material for this version",
+        Class::StorageFull => "has no room for another key",
+        Class::Session | Class::Login | Class::Handle => "lost its session; the call may be repeated",
+        Class::Reinitialize => "has lost its token",
+        Class::Shrink => "has no session left; the call may be repeated",
+        Class::Pin => "cannot log in; its operator must act",
+        Class::QueueFull => "has too many calls waiting",
+        Class::Timeout | Class::Cancelled => "did not answer in time",
+        Class::Closed => "is closed: the gateway is stopping",
+        Class::Broken => "failed",
+    }
+}
+
+fn metadata(error: &Error) -> HashMap<String, String> {
+    let pairs: Vec<(&str, String)> = match error {
+        Error::KeyNotFound { name } => vec![("keyId", name.to_string())],
+        Error::VersionNotFound { key, version } => {
+            vec![("keyId", key.to_string()), ("version", version.to_string())]
+        }
+        Error::State { key, version, state } => vec![
+            ("keyId", key.to_string()),
+            ("version", version.to_string()),
+            ("state", state.name().to_owned()),
+        ],
+        Error::NotYetValid { key } | Error::Expired { key } => vec![("keyId", key.to_string())],
+        Error::BelowMinimum { key, version, .. } => {
+            vec![("keyId", key.to_string()), ("version", version.to_string())]
+        }
+        Error::ProtectionUnsatisfiable { key_type, .. } => vec![("keyType", key_type.to_string())],
+        Error::NotOffered { backend, .. } | Error::BackendGone { backend } => {
+            vec![("backend", backend.to_string())]
+        }
+        Error::Backend { backend, source } => {
+            let mut pairs = vec![("backend", backend.to_string())];
+            pairs.extend(source.code().map(|code| ("ckr", code.to_owned())));
+            pairs
+        }
+        Error::Catalog { source: catalog::Error::KeyExists(name) | catalog::Error::AliasInUse(name) } => {
+            vec![("keyId", name.to_string())]
+        }
+        Error::Catalog { .. }
+        | Error::Gate { .. }
+        | Error::Invalid { .. }
+        | Error::BackendNotFound
+        | Error::Internal { .. } => Vec::new(),
+    };
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Type and subject of a failed precondition.
+fn precondition(error: &Error) -> Option<(&'static str, String)> {
+    let subject = match error {
+        Error::State { key, version, .. } | Error::BelowMinimum { key, version, .. } => {
+            format!("{key}/{version}")
+        }
+        Error::NotYetValid { key } | Error::Expired { key } => key.to_string(),
+        Error::ProtectionUnsatisfiable { key_type, .. } => key_type.to_string(),
+        _ => return None,
+    };
+    Some((error.reason().text(), subject))
+}
+
+fn quota_subject(error: &Error) -> String {
+    match error {
+        Error::Backend { backend, .. } => format!("backend:{backend}"),
+        _ => "gateway".to_owned(),
+    }
+}
+
+/// Causes are for the operator: an error of the gateway or of a device is
+/// somebody's work, one of a caller is not.
+fn log(error: &Error, code: Code, request_id: &str) {
+    let mut causes = String::new();
+    let mut cause = error.source();
+    while let Some(step) = cause {
+        causes.push_str(": ");
+        causes.push_str(&step.to_string());
+        cause = step.source();
+    }
+    match code {
+        Code::Internal | Code::DataLoss => error!(request_id, "{error}{causes}"),
+        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => {
+            warn!(request_id, "{error}{causes}");
+        }
+        _ => tracing::debug!(request_id, "{error}{causes}"),
+    }
+}
+
+/// A body that is no message of its method.
+pub(crate) fn malformed(request_id: &str) -> Status {
+    let violation = Violation::new("", Reason::FieldInvalid, "the body is not a message of this method");
+    of(&Error::Invalid { violations: vec![violation] }, request_id)
+}

@@ -1,0 +1,137 @@
+//! The service `SystemService`.
+
+use tonic::{Request, Response, Status};
+
+use super::{
+    convert,
+    key_management::{closed, opened},
+    parse::Fields,
+};
+use crate::{
+    keys::{BackendShown, Call, Error, Keyring, Limits, ServerInfo},
+    model::Reason,
+    proto::{self, system_service_server::SystemService},
+};
+
+/// The service, over the use cases.
+pub(super) struct Service {
+    keyring: Keyring,
+}
+
+impl Service {
+    pub(super) const fn new(keyring: Keyring) -> Self {
+        Self { keyring }
+    }
+
+    async fn backend(
+        &self,
+        call: &Call,
+        request: proto::GetBackendRequest,
+    ) -> Result<proto::GetBackendResponse, Error> {
+        let mut fields = Fields::default();
+        if request.name.is_empty() {
+            fields.fail("name", Reason::FieldRequired, "ListBackends names those there are");
+        }
+        let name = fields.backend("name", &request.name).flatten();
+        let shown = self.keyring.backend(call, fields.finish(name)?).await?;
+        Ok(proto::GetBackendResponse { backend: Some(backend(&shown)) })
+    }
+}
+
+#[tonic::async_trait]
+impl SystemService for Service {
+    async fn list_backends(
+        &self,
+        request: Request<proto::ListBackendsRequest>,
+    ) -> Result<Response<proto::ListBackendsResponse>, Status> {
+        let (call, _) = opened(request)?;
+        let listed = self.keyring.backends(&call).await;
+        let answer =
+            listed.map(|list| proto::ListBackendsResponse { backends: list.iter().map(backend).collect() });
+        closed(&call, answer)
+    }
+
+    async fn get_backend(
+        &self,
+        request: Request<proto::GetBackendRequest>,
+    ) -> Result<Response<proto::GetBackendResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.backend(&call, request).await)
+    }
+
+    async fn get_server_info(
+        &self,
+        request: Request<proto::GetServerInfoRequest>,
+    ) -> Result<Response<proto::GetServerInfoResponse>, Status> {
+        let (call, _) = opened(request)?;
+        closed(&call, self.keyring.server_info(&call).await.map(|info| server_info(&info)))
+    }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn backend(shown: &BackendShown) -> proto::Backend {
+    let capabilities = &shown.capabilities;
+    let identity = capabilities.identity.clone();
+    let probed = shown.probed;
+    proto::Backend {
+        name: shown.name.to_string(),
+        identity: Some(proto::DeviceIdentity {
+            kind: identity.kind,
+            manufacturer: identity.manufacturer,
+            model: identity.model,
+            serial: identity.serial,
+            label: identity.label,
+            firmware: identity.firmware,
+            library: identity.library,
+        }),
+        protection_level: convert::protection(capabilities.protection_level).into(),
+        availability: convert::availability(probed.map(|probed| probed.availability)).into(),
+        probe_time: convert::timestamp(probed.map(|probed| probed.time)),
+        probe_duration: probed.and_then(|probed| prost_types::Duration::try_from(probed.duration).ok()),
+        key_types: capabilities
+            .key_types
+            .iter()
+            .map(|offered| proto::KeyTypeSupport {
+                key_type: offered.key_type.name().to_owned(),
+                signature_algorithms: offered
+                    .sign
+                    .iter()
+                    .map(|sign| proto::SignatureAlgorithmSupport {
+                        algorithm: convert::algorithm(sign.algorithm).into(),
+                        digest: sign.digest,
+                    })
+                    .collect(),
+            })
+            .collect(),
+        pool: Some(proto::Pool {
+            contexts: count(shown.pool.contexts),
+            busy: count(shown.pool.busy),
+            failed: count(shown.pool.failed),
+            queued: count(shown.pool.queued),
+            queue_capacity: count(shown.pool.queue_capacity),
+        }),
+    }
+}
+
+fn server_info(info: &ServerInfo) -> proto::GetServerInfoResponse {
+    proto::GetServerInfoResponse {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        instance_id: info.instance.to_string(),
+        start_time: convert::timestamp(Some(info.started)),
+        limits: Some(proto::Limits {
+            max_message_bytes: info.limits.message_bytes as u64,
+            max_labels: count(Limits::LABELS),
+            max_label_key_bytes: count(Limits::LABEL_KEY_BYTES),
+            max_label_value_bytes: count(Limits::LABEL_VALUE_BYTES),
+            max_aliases: count(Limits::ALIASES),
+            max_description_bytes: count(Limits::DESCRIPTION_BYTES),
+            max_page_size: count(Limits::PAGE_SIZE),
+            max_verify_versions: count(Limits::VERIFY_VERSIONS),
+            request_id_lifetime: prost_types::Duration::try_from(info.request_id_lifetime).ok(),
+        }),
+        key_types: info.key_types.iter().map(|key_type| key_type.name().to_owned()).collect(),
+    }
+}
