@@ -1,0 +1,189 @@
+//! The composition root: builds everything from the bottom up, binds, serves, and
+//! takes it down again in the opposite order.
+
+mod config;
+
+use std::{io, sync::Arc};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::service::RoutesBuilder;
+use tracing::{info, warn};
+
+pub use self::config::Config;
+use crate::{
+    audit, backends,
+    catalog::{self, Catalog},
+    config::Config as Everything,
+    gate::Gate,
+    health,
+    keys::Keyring,
+    layers::Stack,
+    proto, rpc,
+    transport::{self, BindError, ListenAddress, Listener},
+};
+
+/// A gateway that serves.
+pub struct Server {
+    addresses: Vec<ListenAddress>,
+    stop: CancellationToken,
+    served: JoinHandle<()>,
+}
+
+impl Server {
+    /// Builds the gateway and serves until `stop` is cancelled. When this
+    /// returns, calls are being answered.
+    ///
+    /// # Errors
+    /// Whatever keeps it from serving, named.
+    pub async fn start(config: Everything, stop: CancellationToken) -> Result<Self, Error> {
+        let mut listeners = Vec::new();
+        let mut addresses = Vec::new();
+        for address in &config.server.listen {
+            let listener = Listener::bind(address).await?;
+            addresses.push(listener.address().map_err(|source| Error::Address { source })?);
+            listeners.push(listener);
+        }
+
+        let (catalog, devices, infos, log) = {
+            let (catalog, backends, audit) =
+                (config.catalog.clone(), config.backends.clone(), config.audit.clone());
+            // Opening files and devices blocks.
+            tokio::task::spawn_blocking(move || -> Result<_, Error> {
+                let log = audit::Log::open(&audit)?;
+                let catalog = Catalog::open(&catalog)?;
+                let (devices, infos) = backends::open(&backends, catalog.instance())?;
+                Ok((Arc::new(catalog), devices, infos, log))
+            })
+            .await
+            .map_err(|source| Error::Panicked { source })??
+        };
+        let gate = Gate::new(devices, Arc::clone(&infos), log);
+        let keyring = Keyring::new(catalog, gate.clone(), config.limits.clone());
+        // Before anybody can ask for a key that a crash left half made.
+        keyring.sweep().await.map_err(|source| Error::Sweep { source: Box::new(source) })?;
+
+        let (reporter, health_service) = tonic_health::server::health_reporter();
+        health::probe_all(&config.health, &infos, &reporter).await;
+        let mut routes = rpc::services(&keyring);
+        routes.add_service(health_service);
+        if config.server.reflection {
+            reflection(&mut routes)?;
+        }
+        // The longest use case is making a key; the gate gives up its caller then.
+        let longest = config.limits.generate_timeout.max(config.limits.operation_timeout);
+        let stack = Stack::new(routes.routes(), longest);
+
+        for address in &addresses {
+            info!(%address, "serving");
+        }
+        let background = CancellationToken::new();
+        let probing = tokio::spawn(health::watch(config.health, infos, reporter, background.clone()));
+        let sweeping = tokio::spawn(sweep(keyring, config.catalog.sweep_interval, background.clone()));
+        let (grace, stopped) = (config.server.drain_grace, stop.clone());
+        let served = tokio::spawn(async move {
+            let draining = CancellationToken::new();
+            let serving = tokio::spawn(transport::serve(listeners, stack, draining.clone(), grace));
+            stopped.cancelled().await;
+            // Balancers hear of it before the first call is refused.
+            background.cancel();
+            let _ = tokio::join!(probing, sweeping);
+            draining.cancel();
+            if !serving.await.unwrap_or(false) {
+                warn!("calls were still being answered when the grace was over");
+            }
+            gate.close().await;
+            info!("stopped");
+        });
+        Ok(Self { addresses, stop, served })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> &[ListenAddress] {
+        &self.addresses
+    }
+
+    /// Asks it to stop.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until it has stopped and everything is closed.
+    ///
+    /// # Errors
+    /// When it ended by a panic.
+    pub async fn stopped(self) -> Result<(), Error> {
+        self.served.await.map_err(|source| Error::Panicked { source })
+    }
+}
+
+fn reflection(routes: &mut RoutesBuilder) -> Result<(), Error> {
+    let builder = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let failed = |source| Error::Reflection { source };
+    // Tools are split between the two.
+    routes.add_service(builder().build_v1().map_err(failed)?);
+    routes.add_service(builder().build_v1alpha().map_err(failed)?);
+    Ok(())
+}
+
+async fn sweep(keyring: Keyring, every: std::time::Duration, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(every);
+    // The first tick is at once, and the start has just swept.
+    interval.tick().await;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = interval.tick() => {
+                if let Err(error) = keyring.sweep().await {
+                    warn!(%error, "cannot sweep");
+                }
+            }
+        }
+    }
+}
+
+/// Why the gateway does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address cannot be had.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The system does not say where it listens.
+    #[error("cannot find out the address")]
+    Address {
+        /// Why.
+        source: io::Error,
+    },
+    /// The catalog cannot be opened.
+    #[error(transparent)]
+    Catalog(#[from] catalog::Error),
+    /// The audit log cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] audit::Error),
+    /// A backend cannot be opened.
+    #[error(transparent)]
+    Backend(#[from] backends::Error),
+    /// What a crash left cannot be swept.
+    #[error("cannot sweep what an earlier run left half made")]
+    Sweep {
+        /// Why.
+        source: Box<crate::keys::Error>,
+    },
+    /// The descriptors are unreadable.
+    #[error("cannot offer reflection")]
+    Reflection {
+        /// Why.
+        source: tonic_reflection::server::Error,
+    },
+    /// Something panicked.
+    #[error("the gateway failed")]
+    Panicked {
+        /// What.
+        source: tokio::task::JoinError,
+    },
+}
