@@ -60,7 +60,7 @@ pub(crate) fn recipes(
 /// What the mechanism list promises for a key type, if anything.
 fn draft(mechanisms: &Mechanisms, key_type: KeyType) -> Option<Recipe> {
     let routes: Vec<(SignatureAlgorithm, Route)> = SignatureAlgorithm::of(key_type)
-        .filter_map(|algorithm| Some((algorithm, mechanisms.route(key_type, algorithm)?)))
+        .flat_map(|algorithm| mechanisms.routes(key_type, algorithm).map(move |route| (algorithm, route)))
         .collect();
     if routes.is_empty() || !mechanisms.generates(key_type) {
         info!(key_type = %key_type, "not offered: no mechanism makes such keys or signs with them");
@@ -84,9 +84,7 @@ fn prove(token: &Token, draft: &Recipe, seen: Generation) -> Result<Option<Recip
             let mut trial = Recipe { optional, ec_params: ec_params.clone(), ..draft.clone() };
             // A session a trial: a refusal may spoil it.
             let link = token.connect(seen)?;
-            let algorithms: Vec<SignatureAlgorithm> =
-                trial.routes.iter().map(|(algorithm, _)| *algorithm).collect();
-            let mechanisms = trial.mechanisms(&algorithms);
+            let mechanisms = trial.mechanisms(&trial.algorithms());
             let public = template::public(&trial, optional, Place::Session);
             let private = template::private(optional, Place::Session, token.login_required, mechanisms);
             match link.session.generate_key_pair(&generation(trial.key_type), &public, &private) {
@@ -139,7 +137,7 @@ fn working(
         let verified = sign::one(&link.session, private, request, &input)
             .is_ok_and(|signature| key.verify(algorithm, &input, &signature.0));
         if !verified {
-            info!(%algorithm, "not offered: the token lists it but makes no signature that verifies");
+            info!(%algorithm, ?route, "not offered: the token lists it but makes no signature that verifies");
         }
         verified
     });
@@ -162,11 +160,11 @@ pub(crate) fn capabilities(
         .map(|recipe| KeyTypeSupport {
             key_type: recipe.key_type,
             sign: recipe
-                .routes
-                .iter()
-                .map(|(algorithm, route)| SignSupport {
-                    algorithm: *algorithm,
-                    digest: *route == Route::Digest,
+                .algorithms()
+                .into_iter()
+                .map(|algorithm| SignSupport {
+                    algorithm,
+                    digest: recipe.route(algorithm) == Some(Route::Digest),
                 })
                 .collect(),
         })

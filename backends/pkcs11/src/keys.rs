@@ -38,7 +38,7 @@ pub(crate) fn generate(
     let unsupported = || Error::new(Class::Unsupported, Operation::Generate);
     let recipe = token.recipe(spec.key_type).ok_or_else(unsupported)?;
     let algorithms: Vec<SignatureAlgorithm> = if spec.signature_algorithms.is_empty() {
-        recipe.routes.iter().map(|(algorithm, _)| *algorithm).collect()
+        recipe.algorithms()
     } else {
         spec.signature_algorithms.clone()
     };

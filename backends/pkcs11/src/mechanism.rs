@@ -98,10 +98,14 @@ impl Mechanisms {
         self.allows(&generation(key_type), key_type, MechanismInfo::generate_key_pair)
     }
 
-    /// How a key of a type signs with an algorithm here. A digest is preferred:
-    /// it is short, and the caller may have made it.
-    pub(crate) fn route(&self, key_type: KeyType, algorithm: SignatureAlgorithm) -> Option<Route> {
-        [Route::Digest, Route::Message].into_iter().find(|route| {
+    /// The ways in which a key of a type signs with an algorithm here. A digest is
+    /// preferred: it is short, and the caller may have made it.
+    pub(crate) fn routes(
+        &self,
+        key_type: KeyType,
+        algorithm: SignatureAlgorithm,
+    ) -> impl Iterator<Item = Route> {
+        [Route::Digest, Route::Message].into_iter().filter(move |route| {
             route
                 .mechanism(algorithm)
                 .is_some_and(|mechanism| self.allows(&mechanism, key_type, MechanismInfo::sign))

@@ -23,9 +23,9 @@ use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     error::{Error as Cryptoki, RvError},
 };
-use parking_lot::{Mutex, RecursiveRwLock, RecursiveRwLockReadGuard, RwLock};
-use skms_backend::{Class, Error, Operation};
-use tracing::{info, warn};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use skms_backend::{Error, Operation};
+use tracing::{debug, info, warn};
 
 use crate::error::device;
 
@@ -36,7 +36,8 @@ pub(crate) type Generation = u64;
 pub(crate) struct Module {
     pub(crate) pkcs11: Pkcs11,
     pub(crate) path: PathBuf,
-    gate: RecursiveRwLock<Generation>,
+    gate: RwLock<Generation>,
+    /// When that was last tried.
     revived: Mutex<Option<Instant>>,
     objects: Mutex<BTreeMap<String, Arc<RwLock<()>>>>,
 }
@@ -47,8 +48,8 @@ static LOADED: Mutex<BTreeMap<PathBuf, Arc<Module>>> = Mutex::new(BTreeMap::new(
 /// A module is initialised again at most this often: each time every session of
 /// every token behind it is lost, and a token that is away stays away meanwhile.
 const REVIVE_EVERY: Duration = Duration::from_secs(1);
-/// How long a revival waits for the calls that are inside the module. New calls do
-/// not wait behind it: a module whose other tokens are busy is left as it is.
+/// How long a revival waits for the calls that are inside the module. New calls
+/// wait behind it, so this is the longest pause that it can cause to other tokens.
 const REVIVE_WAIT: Duration = Duration::from_millis(100);
 
 impl Module {
@@ -67,7 +68,7 @@ impl Module {
         let module = Arc::new(Self {
             pkcs11,
             path: path.to_owned(),
-            gate: RecursiveRwLock::new(0),
+            gate: RwLock::new(0),
             revived: Mutex::new(None),
             objects: Mutex::new(BTreeMap::new()),
         });
@@ -76,26 +77,28 @@ impl Module {
     }
 
     /// Keeps the module as it is for as long as the guard lives. Whoever calls
-    /// the module holds one; a thread may hold several.
-    pub(crate) fn enter(&self) -> RecursiveRwLockReadGuard<'_, Generation> {
+    /// the module holds one.
+    pub(crate) fn enter(&self) -> RwLockReadGuard<'_, Generation> {
         self.gate.read()
     }
 
-    /// Finalizes and initialises the module, unless that was done since `seen`.
-    /// Some modules find a token that was away only then.
-    pub(crate) fn revive(&self, seen: Generation) -> Result<(), Error> {
-        let failed = || Error::new(Class::Reinitialize, Operation::Open);
-        let mut revived = self.revived.lock();
-        if *self.enter() != seen {
-            return Ok(());
+    /// Finalizes and initialises the module, if that was not done since `seen`:
+    /// some modules find a token that was away only then. Answers whether the
+    /// module is another than it was at `seen`.
+    pub(crate) fn revive(&self, seen: Generation) -> Result<bool, Error> {
+        let mut tried = self.revived.lock();
+        let now = *self.enter();
+        if now != seen {
+            return Ok(true);
         }
-        if revived.is_some_and(|at| at.elapsed() < REVIVE_EVERY) {
-            return Err(failed().detail("the module was initialised again a moment ago"));
+        if tried.is_some_and(|at| at.elapsed() < REVIVE_EVERY) {
+            return Ok(false);
         }
+        *tried = Some(Instant::now());
         let Some(mut generation) = self.gate.try_write_for(REVIVE_WAIT) else {
-            return Err(failed().detail("calls are still inside the module"));
+            debug!(module = %self.path.display(), "calls are inside the module; not initialised again");
+            return Ok(false);
         };
-        *revived = Some(Instant::now());
         // Counted first: whatever becomes of the next calls, old numbers are dead.
         *generation += 1;
         if let Err(error) = self.pkcs11.clone().finalize() {
@@ -103,7 +106,7 @@ impl Module {
         }
         initialize(&self.pkcs11)?;
         info!(module = %self.path.display(), generation = *generation, "module initialised again");
-        Ok(())
+        Ok(true)
     }
 
     /// The lock between those who make or remove objects of a token (write) and

@@ -14,6 +14,8 @@ pub(crate) struct Recipe {
     pub(crate) optional: Optional,
     /// `CKA_EC_PARAMS` in the form that the token takes; `None` for RSA.
     pub(crate) ec_params: Option<Vec<u8>>,
+    /// Every way to sign; of the ways of one algorithm, the first is used. A key is
+    /// allowed all of them, so that it outlives a change of what a token lists.
     pub(crate) routes: Vec<(SignatureAlgorithm, Route)>,
 }
 
@@ -21,6 +23,13 @@ impl Recipe {
     /// What the device is given for an algorithm, if it is offered.
     pub(crate) fn route(&self, algorithm: SignatureAlgorithm) -> Option<Route> {
         self.routes.iter().find(|(offered, _)| *offered == algorithm).map(|(_, route)| *route)
+    }
+
+    /// The algorithms that are offered, the preferred one first.
+    pub(crate) fn algorithms(&self) -> Vec<SignatureAlgorithm> {
+        let mut algorithms: Vec<_> = self.routes.iter().map(|(algorithm, _)| *algorithm).collect();
+        algorithms.dedup();
+        algorithms
     }
 
     /// The mechanisms behind `algorithms`, each once.

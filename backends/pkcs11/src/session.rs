@@ -113,7 +113,7 @@ impl Token {
     ) -> Result<T, Error> {
         let generation = self.module.enter();
         if context.link.as_ref().is_some_and(|link| link.generation != *generation) {
-            context.retire();
+            context.retire(*generation);
         }
         let link = match &mut context.link {
             Some(link) => link,
@@ -121,7 +121,7 @@ impl Token {
         };
         let outcome = work(link).map_err(|error| self.diagnose(link, operation, error));
         if outcome.is_err() {
-            context.retire();
+            context.retire(*generation);
         }
         outcome
     }
@@ -219,7 +219,9 @@ impl Device for Token {
         };
         let link = match attempt() {
             (seen, Err(error)) if error.class() == Class::Reinitialize => {
-                self.module.revive(seen).map_err(|failure| failure.source(error))?;
+                if !self.module.revive(seen)? {
+                    return Err(error);
+                }
                 attempt().1?
             }
             (_, outcome) => outcome?,
@@ -229,19 +231,20 @@ impl Device for Token {
 }
 
 impl Context {
-    /// Closes the session; the next call opens another.
-    fn retire(&mut self) {
-        let Some(link) = self.link.take() else { return };
-        if *self.module.enter() == link.generation {
-            drop(link);
-        } else {
-            std::mem::forget(link);
+    /// Gives up the session; the next call opens another. The caller is inside
+    /// the module, at `generation`.
+    fn retire(&mut self, generation: Generation) {
+        match self.link.take() {
+            Some(link) if link.generation == generation => drop(link),
+            Some(link) => std::mem::forget(link),
+            None => {}
         }
     }
 }
 
 impl Drop for Context {
     fn drop(&mut self) {
-        self.retire();
+        let module = Arc::clone(&self.module);
+        self.retire(*module.enter());
     }
 }
