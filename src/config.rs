@@ -1,0 +1,132 @@
+//! The configuration: one TOML file, and environment variables over it.
+//!
+//! Each component owns its own `Config`; this gathers them. Whatever is wrong is
+//! told with its file and line, or with the variable that set it, and everything
+//! that is wrong is told at once.
+//!
+//! **Invariant:** no error repeats a secret that somebody wrote in place of a
+//! reference to it. Errors are made of paths, kinds and remedies; a value appears in
+//! one only where the field's own type quotes it, and `SecretRef` never does.
+
+mod environment;
+mod error;
+mod node;
+mod reader;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+use std::{fs, path::Path};
+
+use serde::Deserialize;
+
+pub use self::{
+    environment::environment,
+    error::{Error, Problem},
+};
+use self::{error::Origin, node::Node};
+use crate::{audit, backends, catalog, health, keys, model::BadValue, server, telemetry};
+
+/// All that can be configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where and how the gateway serves.
+    pub server: server::Config,
+    /// How large a message and how long an operation may be.
+    pub limits: keys::Limits,
+    /// Where the catalog is kept.
+    pub catalog: catalog::Config,
+    /// Where the audit log is kept.
+    pub audit: audit::Config,
+    /// What is logged and how.
+    pub log: telemetry::Config,
+    /// How the backends are probed.
+    pub health: health::Config,
+    /// The backends, and where new keys go.
+    pub backends: backends::Config,
+}
+
+impl Config {
+    /// Reads the file at `path` and the variables `SKMS__SECTION__FIELD` of `env`
+    /// over it. Relative paths, in both, are relative to the directory of the file.
+    ///
+    /// # Errors
+    /// The file cannot be read, or it or a variable says what cannot work; then each
+    /// problem comes with its place and its remedy.
+    pub fn load(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Self, Error> {
+        let text = fs::read_to_string(path).map_err(|source| Error::Read { file: path.into(), source })?;
+        let config = Self::parse(&text, env).map_err(|problems| Error::refused(path, problems))?;
+        Ok(config.relative_to(path.parent().unwrap_or(Path::new(""))))
+    }
+
+    fn parse(text: &str, env: impl Iterator<Item = (String, String)>) -> Result<Self, Vec<Problem>> {
+        let mut tree = Node::parse_file(text)?;
+        let mut problems = environment::apply(&mut tree, env);
+        let file: Option<File> = reader::read(&mut tree, &mut problems);
+        let Some(config) = file.map(Self::from) else { return Err(problems) };
+
+        // A section that was not read in full holds defaults which nobody chose, so
+        // how its values go together says nothing.
+        let mut bad_values = config.bad_values();
+        bad_values.retain(|bad| problems.iter().all(|known| section(known.field()) != section(&bad.field)));
+        for BadValue { field, problem } in bad_values {
+            let (origin, field) = tree.trace(field.split('.'));
+            problems.push(Problem::new(origin, field, problem));
+        }
+        if problems.is_empty() { Ok(config) } else { Err(problems) }
+    }
+
+    fn bad_values(&self) -> Vec<BadValue> {
+        let Self { server, limits, catalog, audit, log: _, health, backends } = self;
+        [
+            server.bad_values(),
+            limits.bad_values(),
+            catalog.bad_values(),
+            audit.bad_values(),
+            health.bad_values(),
+            backends.bad_values(),
+        ]
+        .concat()
+    }
+
+    fn relative_to(self, base: &Path) -> Self {
+        Self {
+            server: self.server.relative_to(base),
+            catalog: self.catalog.relative_to(base),
+            audit: self.audit.relative_to(base),
+            backends: self.backends.relative_to(base),
+            ..self
+        }
+    }
+}
+
+/// The file as it is laid out.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    server: server::Config,
+    limits: keys::Limits,
+    catalog: catalog::Config,
+    audit: audit::Config,
+    log: telemetry::Config,
+    health: health::Config,
+    placement: backends::Placement,
+    backends: backends::Config,
+}
+
+impl From<File> for Config {
+    fn from(file: File) -> Self {
+        let File { server, limits, catalog, audit, log, health, placement, backends } = file;
+        let backends = backends::Config { placement, ..backends };
+        Self { server, limits, catalog, audit, log, health, backends }
+    }
+}
+
+/// The section of a field. Backends and their placement are judged together.
+fn section(field: &str) -> &str {
+    match field.split('.').next() {
+        Some("placement") => "backends",
+        Some(section) => section,
+        None => field,
+    }
+}

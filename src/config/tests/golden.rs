@@ -1,0 +1,141 @@
+//! The exact words, one mistake at a time and several at once.
+
+use super::{BACKEND, complaint, parse};
+
+/// What is written above a valid backend, and what is said about it.
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        "[sever]\n",
+        "x.toml:1: `sever`: unknown field; did you mean `server`? known are `server`, `limits`, \
+         `catalog`, `audit`, `log`, `health`, `placement`, `backends`",
+    ),
+    (
+        "[server]\nlisten = '127.0.0.1:7443'\n",
+        "x.toml:2: `server.listen`: must be an array such as `[\"…\"]`, not a string",
+    ),
+    (
+        "[server]\nlisten = []\n",
+        "x.toml:2: `server.listen`: must name at least one address, such as `127.0.0.1:7443`",
+    ),
+    (
+        "[server]\nlisten = [\n  '127.0.0.1:1',\n  '0.0.0.0:7443',\n  'localhost:7443',\n]\n",
+        "x.toml:4: `server.listen`: `0.0.0.0:7443` can be reached from other machines, and \
+         callers are not authenticated yet; listen on `127.0.0.1:PORT`, `[::1]:PORT` or \
+         `unix:PATH`\n\
+         x.toml:5: `server.listen`: `localhost:7443` is no address; write `IP:PORT`, such as \
+         `127.0.0.1:7443`, or `unix:PATH`",
+    ),
+    (
+        "[server]\nlisten = [\n  '127.0.0.1:1',\n  '127.0.0.1:1',\n]\n",
+        "x.toml:4: `server.listen`: `127.0.0.1:1` is listed twice; remove one",
+    ),
+    (
+        "[server]\nreflection = 'yes'\n",
+        "x.toml:2: `server.reflection`: must be `true` or `false`, not a string",
+    ),
+    (
+        "[server]\ndrain_grace = 10\n",
+        "x.toml:2: `server.drain_grace`: must be a duration such as `\"30s\"` or `\"5m\"`, not \
+         an integer",
+    ),
+    (
+        "[server]\ndrain_grace = '10 parsecs'\n",
+        "x.toml:2: `server.drain_grace`: must be a duration such as `\"30s\"` or `\"5m\"`, not \
+         `10 parsecs`",
+    ),
+    ("server = ['127.0.0.1:7443']\n", "x.toml:1: `server`: must be a table, not an array"),
+    (
+        "[limits]\nmessage_bytes = 0\n",
+        "x.toml:2: `limits.message_bytes`: must be 1 to 1048576 bytes, not `0`",
+    ),
+    (
+        "[limits]\nmessage_bytes = 1048577\n",
+        "x.toml:2: `limits.message_bytes`: must be 1 to 1048576 bytes, not `1048577`",
+    ),
+    ("[limits]\nmessage_bytes = -1\n", "x.toml:2: `limits.message_bytes`: must be a whole number, not `-1`"),
+    (
+        "[limits]\nmessage_bytes = 1e6\n",
+        "x.toml:2: `limits.message_bytes`: must be a whole number, not a fraction",
+    ),
+    (
+        "[limits]\nmessage_bytes = 99999999999999999999\n",
+        "x.toml:2: `limits.message_bytes`: must be a whole number, not a number as large as that",
+    ),
+    (
+        "[limits]\noperation_timeout = '0s'\ngenerate_timeout = '1000years'\n",
+        "x.toml:2: `limits.operation_timeout`: must be longer than zero and at most `1day`\n\
+         x.toml:3: `limits.generate_timeout`: must be longer than zero and at most `1day`",
+    ),
+    (
+        "[catalog]\npath = ''\nsweep_interval = '0s'\n",
+        "x.toml:2: `catalog.path`: must name a file\n\
+         x.toml:3: `catalog.sweep_interval`: must be longer than zero and at most `1day`",
+    ),
+    ("[catalog]\npath = 7\n", "x.toml:2: `catalog.path`: must be a path in quotes, not an integer"),
+    (
+        "[audit]\ndurability = 'sync'\n",
+        "x.toml:2: `audit.durability`: unknown value; did you mean `fsync`? known are `write`, `fsync`",
+    ),
+    (
+        "[audit]\ndurability = true\n",
+        "x.toml:2: `audit.durability`: must be a string in quotes, not a boolean",
+    ),
+    (
+        "[log]\nlevel = 'verbose'\nformat = 2020-01-01\n",
+        "x.toml:2: `log.level`: `verbose` is no filter; write `off`, `error`, `warn`, `info`, \
+         `debug` or `trace`, or such as `info,skms::gate=debug`\n\
+         x.toml:3: `log.format`: must be a string in quotes, not a date",
+    ),
+    (
+        "[health]\nprobe_timeout = '11s'\n",
+        "x.toml:2: `health.probe_timeout`: `11s` is longer than `health.probe_interval`, `10s`; \
+         make it shorter",
+    ),
+    (
+        "[placement]\norder = ['soft', 'hsm']\n",
+        "x.toml:2: `placement.order`: no backend is called `hsm`; known are `soft`",
+    ),
+    (
+        "[placement]\norder = ['soft', 'soft']\n",
+        "x.toml:2: `placement.order`: `soft` is listed twice; remove one",
+    ),
+    ("[backends.tpm.chip]\n", "x.toml:1: `backends.tpm`: unknown field; known are `pkcs11`, `software`"),
+    ("[backends.pkcs11]\npin = 'file:x'\n", "x.toml:2: `backends.pkcs11.pin`: must be a table, not a string"),
+    (
+        "[backends.pkcs11.HSM_1]\n",
+        "x.toml:1: `backends.pkcs11.HSM_1`: not a name for a backend; use 1 to 32 of `a-z`, \
+         `0-9` and `-`",
+    ),
+    ("[backends.pkcs11.hsm]\n", "x.toml:1: `backends.pkcs11.hsm.module`: missing; add it to this table"),
+    (
+        "[backends.pkcs11.hsm]\nmodule = 'm'\ntoken = 'label:t'\npin = 'file:p'\nsesions = 4\n",
+        "x.toml:5: `backends.pkcs11.hsm.sesions`: unknown field; did you mean `sessions`? known \
+         are `module`, `token`, `pin`, `protection_level`, `sessions`, `queue`",
+    ),
+    (
+        "[backends.pkcs11.hsm]\nmodule = 'm'\ntoken = 'slot 0'\npin = 'file:p'\nsessions = 0\n",
+        "x.toml:3: `backends.pkcs11.hsm.token`: write `label:LABEL`, `serial:SERIAL` or a \
+         PKCS#11 URI `pkcs11:token=…`\n\
+         x.toml:5: `backends.pkcs11.hsm.sessions`: must be a whole number above zero, not `0`",
+    ),
+    (
+        "[backends.pkcs11.soft]\nmodule = 'm'\ntoken = 'label:t'\npin = 'file:p'\n",
+        "x.toml:5: `backends.software.soft`: the name is taken by `backends.pkcs11.soft`; a name \
+         is used once over all kinds",
+    ),
+    ("[log]\nlevel = info\n", "x.toml:2: not TOML: invalid float, expected `inf`; text is written in quotes"),
+    ("[log]\nlevel = 'info'\nlevel = 'debug'\n", "x.toml:3: not TOML: duplicate key"),
+    ("[log\n", "x.toml:1: not TOML: unclosed table, expected `]`"),
+];
+
+#[test]
+fn a_mistake_is_named_with_its_line_and_its_remedy() {
+    for (text, expected) in MISTAKES {
+        assert_eq!(complaint(&format!("{text}{BACKEND}"), &[]), *expected, "{text}");
+    }
+}
+
+#[test]
+fn a_file_without_mistakes_is_taken() {
+    assert!(parse(BACKEND, &[]).is_ok());
+}
