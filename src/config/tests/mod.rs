@@ -4,6 +4,7 @@
 mod golden;
 mod overrides;
 mod secrets;
+mod shipped;
 
 use std::path::Path;
 
