@@ -1,0 +1,5 @@
+//! Every behaviour that is tested from outside, a module for each.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails panics, and so does what prepares it")]
+
+mod conformance;
