@@ -31,3 +31,9 @@ pub(crate) fn reached(name: &'static str) {
     #[cfg(not(feature = "failpoints"))]
     let _ = name;
 }
+
+/// Reads the environment variable `FAILPOINTS`, for as long as the answer lives.
+#[cfg(feature = "failpoints")]
+pub fn from_environment() -> fail::FailScenario<'static> {
+    fail::FailScenario::setup()
+}

@@ -1,9 +1,83 @@
-//! `skms`: one authenticated, authorised, audited gRPC API in front of key hardware.
+//! `skms`: one authenticated, authorised, audited gRPC API in front of key
+//! hardware: HSMs over PKCS#11, and a software keystore where there is none.
+//!
+//! # The map
+//!
+//! A request goes down floors and an answer comes up; no floor knows the one
+//! above it.
+//!
+//! ```text
+//!   client ── HTTP/2 over TCP (loopback) or a Unix socket
+//!     │
+//!   transport   sockets, connections, limits, drain
+//!     │
+//!   layers      THE STACK: request id, deadline, who calls, panics, refusals
+//!     │
+//!   rpc         messages ⇄ nouns; every field checked; the only error → status
+//!     │
+//!   keys        the use cases, one method each         catalog   SQLite on disk,
+//!     │         ─────────────────────────────────────▶           a map in memory
+//!   gate        THE DOOR: decide (policy), do, record (audit)
+//!     │
+//!   backends    KeyBackend ── Workers: a thread a device context, one queue
+//!     │
+//!   device      PKCS#11 session · software
+//! ```
+//!
+//! | floor | read it for |
+//! |---|---|
+//! | [`transport`] | how bytes come in, and how many |
+//! | [`layers`] | what every call passes before its method |
+//! | [`rpc`] | what a message must look like, and what an error becomes |
+//! | [`keys`] | what the gateway does |
+//! | [`catalog`] | what it remembers, and what a crash cannot lose |
+//! | [`gate`], [`policy`], [`audit`] | who may, and the record of it |
+//! | [`backends`] | which devices there are |
+//! | [`model`], [`auth`] | the nouns that all floors share |
+//! | [`server`], [`config`], [`health`], [`shutdown`], [`telemetry`] | how it is put together and runs |
+//! | [`client`], [`cli`] | the other side of the wire |
+//!
+//! The backends are crates of their own under `backends/`; their contract is
+//! [`skms_backend`].
+//!
+//! # What always holds
+//!
+//! **Invariant:** a device is used only through a [`gate::Permit`], which only the
+//! gate makes, after a decision.
+//!
+//! **Invariant:** no answer leaves before its audit record is written.
+//!
+//! **Invariant:** a version is an intent on disk before any device hears of it,
+//! and an acknowledged key survives `kill -9`.
+//!
+//! **Invariant:** an object that the catalog does not know as given up is never
+//! removed from a device.
+//!
+//! **Invariant:** [`tonic`] and [`proto`] appear only in `rpc`, `layers`,
+//! `transport`, `server`, `client`, `cli` and `health`; `cryptoki` only in its
+//! backend. The test `tidy` holds the whole table of who may import whom.
+//!
+//! # To add …
+//!
+//! * **an RPC:** `proto/skms/v1/`, then `model/action.rs` (the compiler then asks
+//!   `policy`), a use case in `keys/`, its method in `rpc/`, a subcommand in `cli/`.
+//! * **a backend:** a crate under `backends/` that implements
+//!   [`skms_backend::KeyBackend`], one arm in `backends.rs`, one test module that
+//!   runs the conformance suite.
+//! * **an algorithm or key type:** `backends/core` (`algorithm.rs`, `key_type.rs`;
+//!   the compiler finds the rest), `proto/skms/v1/types.proto`, `rpc/parse.rs` and
+//!   `rpc/convert.rs`, then the backends that have it.
+//! * **a config option:** the `Config` of the component, `config/skms.toml` (a test
+//!   compares the two).
+//! * **a reason for a refusal:** `model/reason.rs` and `model/reasons.txt`; the
+//!   compiler then asks `rpc/status.rs` for its code.
 
 pub mod audit;
 pub mod auth;
 pub mod backends;
 pub mod catalog;
+pub mod cli;
+pub mod client;
 pub mod config;
 pub mod failpoint;
 pub mod gate;

@@ -97,7 +97,12 @@ fn params(key: &Key) -> proto::KeyParams {
             .iter()
             .map(|&chosen| algorithm(chosen).into())
             .collect(),
-        protection_level: key.protection_floor.map_or(proto::ProtectionLevel::Unspecified, protection).into(),
+        // Where its creator set no floor, what the key really has.
+        protection_level: key
+            .protection_floor
+            .or_else(|| Some(key.version(0).or_else(|| key.versions.last())?.protection_level))
+            .map_or(proto::ProtectionLevel::Unspecified, protection)
+            .into(),
         backend: key.backend.to_string(),
         rotation_period: None,
         next_rotation_time: None,
