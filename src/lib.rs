@@ -1,3 +1,4 @@
 //! `skms`: one authenticated, authorised, audited gRPC API in front of key hardware.
 
+pub mod client;
 pub mod proto;
