@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, error::Error as StdError, io, path::PathBuf, time::Duration};
 
-use tonic::{Code, Status, TimeoutExpired};
+use tonic::{Code, Status, TimeoutExpired, transport};
 use tonic_types::StatusExt as _;
 
 use super::{Endpoint, token::TokenError};
@@ -79,6 +79,12 @@ impl Error {
     pub fn io_error(&self) -> Option<&io::Error> {
         chain(self.source()).find_map(|error| error.downcast_ref())
     }
+
+    /// What is behind it all: the last error of the chain.
+    #[must_use]
+    pub fn cause(&self) -> Option<&(dyn StdError + 'static)> {
+        chain(self.source()).last()
+    }
 }
 
 /// A call that failed: the answer of the gateway, or the lack of one.
@@ -119,6 +125,12 @@ impl Failure {
         if chain(status.source()).any(|error| error.is::<TimeoutExpired>()) {
             return Self::late(timeout);
         }
+        // Broken connections come with whatever code the library makes of them.
+        if chain(status.source()).any(|error| error.is::<transport::Error>() || error.is::<io::Error>()) {
+            let message = "the connection was lost before the answer came".to_owned();
+            let source = Some(status.clone().into());
+            return Box::new(Self { source, ..Self::bare(Code::Unavailable, message) });
+        }
         let details = status.get_error_details();
         let info = details.error_info();
         let violations = details.bad_request().into_iter().flat_map(|bad| &bad.field_violations);
@@ -135,22 +147,27 @@ impl Failure {
                 .collect(),
             retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
             request_id: details.request_info().map(|request| request.request_id.clone()),
-            source: status.source().map(|_| status.clone().into()),
+            source: None,
         })
     }
 
     /// No answer in time.
     pub(super) fn late(timeout: Duration) -> Box<Self> {
-        Box::new(Self {
-            code: Code::DeadlineExceeded,
-            message: format!("no answer within {}", humantime::format_duration(timeout)),
+        let message = format!("no answer within {}", humantime::format_duration(timeout));
+        Box::new(Self::bare(Code::DeadlineExceeded, message))
+    }
+
+    fn bare(code: Code, message: String) -> Self {
+        Self {
+            code,
+            message,
             reason: None,
             metadata: BTreeMap::new(),
             violations: Vec::new(),
             retry_after: None,
             request_id: None,
             source: None,
-        })
+        }
     }
 }
 

@@ -126,6 +126,18 @@ impl Answers {
     }
 }
 
+/// A CA, and a certificate of it for `localhost` with its key, as PEM.
+pub(crate) fn pki() -> (String, String, String) {
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(ca, ca_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    (ca_pem, leaf.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
+}
+
 pub(crate) fn key(id: &str) -> KeyResponse {
     let metadata = KeyMetadata {
         key_type: "ec-p256".into(),

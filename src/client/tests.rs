@@ -5,7 +5,10 @@ use std::{fs, path::Path, time::Duration};
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use super::{Client, ClientConfig, Error, Token, fake::Fake};
+use super::{
+    Client, ClientConfig, Error, Token,
+    fake::{Fake, pki},
+};
 use crate::proto;
 
 fn config(fake: &Fake) -> ClientConfig {
@@ -14,18 +17,6 @@ fn config(fake: &Fake) -> ClientConfig {
 
 fn get(id: &str) -> proto::GetKeyRequest {
     proto::GetKeyRequest { key_id: id.into(), ..Default::default() }
-}
-
-/// A CA, and a certificate of it for `localhost` with its key, as PEM.
-fn pki() -> (String, String, String) {
-    let ca_key = rcgen::KeyPair::generate().unwrap();
-    let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
-    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
-    let issuer = rcgen::Issuer::new(ca, ca_key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    (ca_pem, leaf.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> Option<std::path::PathBuf> {

@@ -89,8 +89,8 @@ pub struct CallOptions {
 }
 
 impl CallOptions {
-    pub(super) const fn new(token: Option<Token>, timeout: Duration) -> Self {
-        Self { token, timeout }
+    pub(super) fn new(token: Option<Token>, timeout: Duration) -> Self {
+        Self { token, timeout: timeout.min(MAX_TIMEOUT) }
     }
 
     pub(super) const fn timeout(&self) -> Duration {
@@ -110,6 +110,8 @@ impl Interceptor for CallOptions {
 
 /// Above what an HTTP server takes as one header line by default.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// The header of the deadline has eight digits; no call takes a day.
+const MAX_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
 mod tests {
