@@ -12,6 +12,7 @@ pub mod exit;
 mod files;
 mod health;
 mod json;
+mod keys;
 mod names;
 mod payload;
 mod profile;
@@ -63,6 +64,8 @@ enum Command {
 /// What asks a running gateway.
 #[derive(Debug, Subcommand)]
 enum Call {
+    #[command(subcommand)]
+    Keys(keys::Command),
     Backends(backends::Args),
     Health(health::Args),
 }
@@ -125,6 +128,7 @@ fn dispatch(
             // and streams are read before the connection is opened.
             started(runtime::Builder::new_current_thread().enable_all().build())?.block_on(async {
                 match *call {
+                    Call::Keys(command) => keys::run(command, &mut context).await,
                     Call::Backends(args) => backends::run(args, &mut context).await,
                     Call::Health(args) => health::run(args, &mut context).await,
                 }
