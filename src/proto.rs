@@ -6,6 +6,7 @@
     unreachable_pub,
     unused_qualifications,
     clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
     clippy::wildcard_imports,
     reason = "generated code; its documentation stands in the .proto files"
 )]

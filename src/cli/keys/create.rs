@@ -1,0 +1,236 @@
+//! `skms keys create`.
+
+use std::{collections::BTreeMap, str::FromStr, time::SystemTime};
+
+use prost_types::Timestamp;
+use uuid::Uuid;
+
+use super::show;
+use crate::{
+    cli::{
+        Context, Error, Exit,
+        files::Place,
+        names::{PROTECTION_LEVELS, algorithm_parser, parser},
+        text::plain,
+    },
+    proto::{CreateKeyRequest, KeyParams, ProtectionLevel, SignatureAlgorithm},
+};
+
+/// Make a key
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// What kind of key: rsa-2048, rsa-3072, rsa-4096, ec-p256, ec-p384, ec-p521,
+    /// ec-secp256k1, ed25519
+    // Not checked here: the gateway knows more names, and may be newer.
+    #[arg(value_name = "TYPE")]
+    key_type: String,
+    /// The id of the key [default: the gateway makes one]
+    #[arg(long)]
+    id: Option<String>,
+    /// A label, as NAME=VALUE; may be given again
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    labels: Vec<Label>,
+    /// An algorithm that the key may be used with, the default first; may be given
+    /// again [default: all that fit]
+    #[arg(long = "algorithm", value_name = "NAME", ignore_case = true, value_parser = algorithm_parser())]
+    algorithms: Vec<SignatureAlgorithm>,
+    /// The backend that is to hold the key [default: the gateway decides]
+    #[arg(long, value_name = "NAME")]
+    backend: Option<String>,
+    /// The least protection that will do
+    #[arg(long, value_parser = parser::<ProtectionLevel, 3>(PROTECTION_LEVELS))]
+    protection: Option<ProtectionLevel>,
+    /// Another name of the key; may be given again
+    #[arg(long = "alias", value_name = "NAME")]
+    aliases: Vec<String>,
+    /// A sentence for people
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// The key does not sign before this time: RFC 3339, or +DURATION from now
+    #[arg(long, value_name = "TIME")]
+    not_before: Option<Time>,
+    /// The key does not sign from this time on: RFC 3339, or +DURATION from now
+    #[arg(long, value_name = "TIME")]
+    expires: Option<Time>,
+    /// A UUID under which the command can be repeated without making a second key
+    #[arg(long, value_name = "UUID")]
+    request_id: Option<Uuid>,
+    /// Only find out whether the key could be made
+    #[arg(long)]
+    validate_only: bool,
+    /// Write the public key (PEM) to a file; `-` is stdout, in place of the summary
+    #[arg(long, value_name = "FILE", conflicts_with = "validate_only")]
+    public_key_out: Option<Place>,
+}
+
+pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, Error> {
+    let only_public_key = args.public_key_out == Some(Place::Standard);
+    if only_public_key && context.is_json() {
+        let why = "the JSON and the public key cannot both go to stdout; name a file for one of them";
+        return Err(Error::Usage(why.into()));
+    }
+    let request = request(&args)?;
+    let key = context.connect().await?.create_key(request).await?;
+    if args.validate_only {
+        context.terminal.remark("the key could be made; nothing was made\n");
+    }
+    let id = plain(&key.id);
+    if let Some(place) = &args.public_key_out {
+        place.write(show::pem(&key.public_key).as_bytes(), context.terminal).inspect_err(|_| {
+            // Else the user would make another one.
+            context.terminal.remark(&format!("the key `{id}` was made: skms keys get {id} --public-key\n"));
+        })?;
+    }
+    if only_public_key {
+        context.terminal.remark(&format!("made `{id}`\n"));
+    } else {
+        show::print(key, context)?;
+    }
+    Ok(Exit::Success)
+}
+
+fn request(args: &Args) -> Result<CreateKeyRequest, Error> {
+    let mut metadata = BTreeMap::new();
+    for Label { name, value } in args.labels.iter().cloned() {
+        if metadata.insert(name.clone(), value).is_some() {
+            return Err(Error::Usage(format!("the label `{name}` is given twice")));
+        }
+    }
+    Ok(CreateKeyRequest {
+        key_type: args.key_type.clone(),
+        metadata,
+        params: Some(KeyParams {
+            signature_algorithms: args.algorithms.iter().map(|algorithm| (*algorithm).into()).collect(),
+            protection_level: args.protection.unwrap_or_default().into(),
+            backend: args.backend.clone().unwrap_or_default(),
+            not_before_time: args.not_before.map(|time| time.0),
+            expire_time: args.expires.map(|time| time.0),
+            aliases: args.aliases.clone(),
+            description: args.description.clone().unwrap_or_default(),
+            ..Default::default()
+        }),
+        key_id: args.id.clone().unwrap_or_default(),
+        request_id: args.request_id.map(|id| id.to_string()).unwrap_or_default(),
+        validate_only: args.validate_only,
+    })
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Label {
+    name: String,
+    value: String,
+}
+
+impl FromStr for Label {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, value) = text.split_once('=').ok_or("a label is NAME=VALUE")?;
+        if name.is_empty() {
+            Err("a label needs a name")
+        } else {
+            Ok(Self { name: name.into(), value: value.into() })
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Time(Timestamp);
+
+impl FromStr for Time {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some(duration) = text.strip_prefix('+') else {
+            let time = text.parse().map_err(|_| "a time is 2027-01-31T00:00:00Z, or +30days from now");
+            return Ok(Self(time?));
+        };
+        let duration = humantime::parse_duration(duration).map_err(|error| error.to_string())?;
+        let time = SystemTime::now().checked_add(duration).ok_or("that is too far away")?;
+        Ok(Self(time.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &[&str]) -> Result<CreateKeyRequest, String> {
+        let line = Line::try_parse_from([&["create"], line].concat()).map_err(|error| error.to_string())?;
+        request(&line.args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_argument_arrives_in_the_request() {
+        let made = parse(&[
+            "ec-p256",
+            "--id=payroll",
+            "--label=env=prod",
+            "--label=formula=a=b",
+            "--algorithm=ES256",
+            "--backend=softhsm",
+            "--protection=hsm",
+            "--alias=a",
+            "--alias=b",
+            "--description=for wages",
+            "--not-before=2026-01-01T00:00:00Z",
+            "--expires=2027-01-01T01:00:00+01:00",
+            "--request-id=7b0b0f6e-58f5-4d53-9d0b-6d1f6f1f0a0a",
+            "--validate-only",
+        ]);
+        let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let expected = CreateKeyRequest {
+            key_type: "ec-p256".into(),
+            metadata: [label("env", "prod"), label("formula", "a=b")].into(),
+            params: Some(KeyParams {
+                signature_algorithms: vec![SignatureAlgorithm::EcdsaP256Sha256.into()],
+                protection_level: ProtectionLevel::Hsm.into(),
+                backend: "softhsm".into(),
+                aliases: vec!["a".into(), "b".into()],
+                description: "for wages".into(),
+                not_before_time: Some(Timestamp { seconds: 1_767_225_600, nanos: 0 }),
+                expire_time: Some(Timestamp { seconds: 1_798_761_600, nanos: 0 }),
+                ..Default::default()
+            }),
+            key_id: "payroll".into(),
+            request_id: "7b0b0f6e-58f5-4d53-9d0b-6d1f6f1f0a0a".into(),
+            validate_only: true,
+        };
+        assert_eq!(made, Ok(expected));
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused_before_the_call() {
+        for (argument, part) in [
+            ("--label=env", "a label is NAME=VALUE"),
+            ("--label==x", "a label needs a name"),
+            ("--algorithm=md5", "ecdsa-p256-sha256"),
+            ("--protection=vault", "software, tpm, hsm"),
+            ("--expires=tomorrow", "a time is"),
+            ("--expires=+tomorrow", "+tomorrow"),
+            ("--request-id=1", "UUID"),
+        ] {
+            let error = parse(&["ec-p256", argument]).unwrap_err();
+            assert!(error.contains(part), "{argument}: {error}");
+        }
+        assert_eq!(
+            parse(&["ec-p256", "--label=a=1", "--label=a=2"]),
+            Err("the label `a` is given twice".into())
+        );
+    }
+
+    #[test]
+    fn a_time_may_be_counted_from_now() {
+        let now = Timestamp::from(SystemTime::now()).seconds;
+        let Time(then) = "+2h".parse().unwrap();
+        assert!((now + 7200..now + 7260).contains(&then.seconds));
+    }
+}

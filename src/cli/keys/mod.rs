@@ -1,0 +1,27 @@
+//! `skms keys`: keys as people see them. One command a file.
+
+mod create;
+mod get;
+mod list;
+mod rotate;
+mod show;
+
+use super::{Context, Error, Exit};
+
+/// Make, show, list and rotate keys
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    Create(create::Args),
+    Get(get::Args),
+    List(list::Args),
+    Rotate(rotate::Args),
+}
+
+pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, Error> {
+    match command {
+        Command::Create(args) => create::run(args, context).await,
+        Command::Get(args) => get::run(args, context).await,
+        Command::List(args) => list::run(args, context).await,
+        Command::Rotate(args) => rotate::run(args, context).await,
+    }
+}

@@ -1,0 +1,47 @@
+//! `skms serve`: runs the gateway.
+
+use std::path::{Path, PathBuf};
+
+use tracing::info;
+
+use super::{Error, Exit};
+use crate::{
+    config::{self, Config},
+    server::Server,
+    shutdown, telemetry,
+};
+
+/// Run the gateway
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The configuration of the gateway
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: PathBuf,
+}
+
+pub(super) async fn run(args: Args) -> Result<Exit, Error> {
+    let config = configuration(&args.config)?;
+    telemetry::init(&config.log).map_err(|error| Error::Configuration(error.to_string()))?;
+    info!(version = env!("CARGO_PKG_VERSION"), config = %args.config.display(), "starting");
+    let stop = shutdown::on_signal().map_err(|error| Error::Other(chain(&error)))?;
+    let server = Server::start(config, stop).await.map_err(|error| Error::Other(chain(&error)))?;
+    server.stopped().await.map_err(|error| Error::Other(chain(&error)))?;
+    Ok(Exit::Success)
+}
+
+/// The configuration of the file and of the environment.
+pub(super) fn configuration(path: &Path) -> Result<Config, Error> {
+    Config::load(path, config::environment()).map_err(|error| Error::Configuration(error.to_string()))
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(step) = cause {
+        text.push_str(": ");
+        text.push_str(&step.to_string());
+        cause = step.source();
+    }
+    text
+}

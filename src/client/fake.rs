@@ -1,0 +1,299 @@
+//! A gateway for tests: the real transport, answers made by hand.
+//!
+//! Keys behave as they are called: `missing`, `denied`, `broken` (fields at
+//! fault), `slow` (never answers) and `damaged` (checksums that do not match);
+//! every other key exists. A signature is `signed:` and the input.
+
+use std::{collections::HashMap, future, net::SocketAddr, path::Path, sync::Arc};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::{
+    net::{TcpListener, UnixListener},
+    runtime::Runtime,
+};
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::{
+    Code, Request, Response, Status,
+    metadata::MetadataMap,
+    service::Routes,
+    transport::{Identity, Server, ServerTlsConfig},
+};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+use crate::proto::{
+    self, KeyMetadata, KeyResponse, key_management_server::KeyManagement,
+    key_management_server::KeyManagementServer, system_service_server::SystemService,
+    system_service_server::SystemServiceServer,
+};
+
+/// A running fake; its runtime, and with it the server, ends when it is dropped.
+pub(crate) struct Fake {
+    runtime: Runtime,
+    seen: Arc<Mutex<Vec<MetadataMap>>>,
+    endpoint: String,
+}
+
+impl Fake {
+    /// Listens on a free port of the loopback interface.
+    pub(crate) fn tcp() -> Self {
+        Self::start("http", Server::builder())
+    }
+
+    /// The same over TLS, for `localhost`.
+    pub(crate) fn tls(certificate_pem: &str, key_pem: &str) -> Self {
+        let tls = ServerTlsConfig::new().identity(Identity::from_pem(certificate_pem, key_pem));
+        Self::start("https", Server::builder().tls_config(tls).unwrap())
+    }
+
+    /// Listens on a Unix socket.
+    pub(crate) fn unix(path: &Path) -> Self {
+        let (runtime, seen) = parts();
+        let listener = runtime.block_on(async { UnixListener::bind(path) }).unwrap();
+        let routes = routes(&seen);
+        runtime.spawn(
+            Server::builder().add_routes(routes).serve_with_incoming(UnixListenerStream::new(listener)),
+        );
+        Self { runtime, seen, endpoint: format!("unix:{}", path.display()) }
+    }
+
+    fn start(scheme: &str, mut server: Server) -> Self {
+        let (runtime, seen) = parts();
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = runtime.block_on(TcpListener::bind(any_port)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let routes = routes(&seen);
+        runtime.spawn(server.add_routes(routes).serve_with_incoming(TcpListenerStream::new(listener)));
+        Self { runtime, seen, endpoint: format!("{scheme}://localhost:{port}") }
+    }
+
+    /// Where it listens.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Runs a client beside the server.
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// The value of a header in every call so far.
+    pub(crate) fn seen(&self, header: &str) -> Vec<Option<String>> {
+        let text = |all: &MetadataMap| all.get(header).map(|value| value.to_str().unwrap().to_owned());
+        self.seen.lock().iter().map(text).collect()
+    }
+}
+
+fn parts() -> (Runtime, Arc<Mutex<Vec<MetadataMap>>>) {
+    (
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap(),
+        Arc::default(),
+    )
+}
+
+fn routes(seen: &Arc<Mutex<Vec<MetadataMap>>>) -> Routes {
+    let answers = Answers { seen: Arc::clone(seen) };
+    // Serves the empty name, and no other.
+    let (_reporter, health) = tonic_health::server::health_reporter();
+    Routes::new(KeyManagementServer::new(answers.clone()))
+        .add_service(SystemServiceServer::new(answers))
+        .add_service(health)
+}
+
+#[derive(Clone)]
+struct Answers {
+    seen: Arc<Mutex<Vec<MetadataMap>>>,
+}
+
+impl Answers {
+    async fn admit<T>(&self, request: Request<T>, key: impl Fn(&T) -> &str) -> Result<T, Status> {
+        let (metadata, _, message) = request.into_parts();
+        self.seen.lock().push(metadata);
+        let (code, reason, sentence) = match key(&message) {
+            "missing" => (Code::NotFound, "KEY_NOT_FOUND", "no such key"),
+            "denied" => (Code::PermissionDenied, "KEY_ACCESS_DENIED", "not allowed"),
+            "broken" => (Code::InvalidArgument, "FIELD_INVALID", "the request is not valid"),
+            "slow" => return future::pending().await,
+            _ => return Ok(message),
+        };
+        let about = HashMap::from([("keyId".to_owned(), key(&message).to_owned())]);
+        let mut details = ErrorDetails::with_error_info(reason, "skms", about);
+        details.set_request_info("req-1", "");
+        if code == Code::InvalidArgument {
+            details.add_bad_request_violation("key_id", "has a bad \u{1b}[31mcharacter");
+        }
+        Err(Status::with_error_details(code, sentence, details))
+    }
+}
+
+/// A CA, and a certificate of it for `localhost` with its key, as PEM.
+pub(crate) fn pki() -> (String, String, String) {
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let mut ca = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
+    let issuer = rcgen::Issuer::new(ca, ca_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    (ca_pem, leaf.signed_by(&key, &issuer).unwrap().pem(), key.serialize_pem())
+}
+
+pub(crate) fn key(id: &str) -> KeyResponse {
+    let metadata = KeyMetadata {
+        key_type: "ec-p256".into(),
+        labels: [("env".to_owned(), "test".to_owned())].into(),
+        state: proto::KeyState::Enabled.into(),
+        primary_version: 1,
+        latest_version: 2,
+        create_time: Some(prost_types::Timestamp { seconds: 1_767_225_600, nanos: 500_000_000 }),
+        params: Some(proto::KeyParams {
+            backend: "softhsm".into(),
+            protection_level: proto::ProtectionLevel::Hsm.into(),
+            signature_algorithms: vec![proto::SignatureAlgorithm::EcdsaP256Sha256.into()],
+            ..Default::default()
+        }),
+        public_key_sha256: Bytes::from_static(&[0xab; 32]),
+        ..Default::default()
+    };
+    KeyResponse { id: id.into(), public_key: "-----BEGIN PUBLIC KEY-----\n".into(), metadata: Some(metadata) }
+}
+
+pub(crate) fn backend() -> proto::Backend {
+    let algorithm = proto::SignatureAlgorithm::EcdsaP256Sha256.into();
+    proto::Backend {
+        name: "softhsm".into(),
+        identity: Some(proto::DeviceIdentity {
+            kind: "pkcs11".into(),
+            label: "token".into(),
+            ..Default::default()
+        }),
+        protection_level: proto::ProtectionLevel::Hsm.into(),
+        availability: proto::BackendAvailability::Degraded.into(),
+        key_types: vec![proto::KeyTypeSupport {
+            key_type: "ec-p256".into(),
+            signature_algorithms: vec![proto::SignatureAlgorithmSupport { algorithm, digest: true }],
+        }],
+        pool: Some(proto::Pool { contexts: 8, busy: 3, failed: 1, queued: 0, queue_capacity: 64 }),
+        ..Default::default()
+    }
+}
+
+fn signature(input: &[u8]) -> Bytes {
+    [b"signed:", input].concat().into()
+}
+
+#[tonic::async_trait]
+impl KeyManagement for Answers {
+    async fn create_key(
+        &self,
+        request: Request<proto::CreateKeyRequest>,
+    ) -> Result<Response<KeyResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        Ok(Response::new(key(if request.key_id.is_empty() { "made" } else { &request.key_id })))
+    }
+
+    async fn get_key(&self, request: Request<proto::GetKeyRequest>) -> Result<Response<KeyResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        Ok(Response::new(key(&request.key_id)))
+    }
+
+    /// Seven keys; the token is the number of the next.
+    async fn list_keys(
+        &self,
+        request: Request<proto::ListKeysRequest>,
+    ) -> Result<Response<proto::ListKeysResponse>, Status> {
+        let request = self.admit(request, |_| "").await?;
+        let first: i32 = request.page_token.parse().unwrap_or_default();
+        let next = (first + if request.page_size == 0 { 3 } else { request.page_size }).min(7);
+        Ok(Response::new(proto::ListKeysResponse {
+            keys: (first..next).map(|index| key(&format!("key-{index}"))).collect(),
+            next_page_token: if next < 7 { next.to_string() } else { String::new() },
+            unreachable: vec!["tpm".into()],
+        }))
+    }
+
+    async fn rotate_key(
+        &self,
+        request: Request<proto::RotateKeyRequest>,
+    ) -> Result<Response<KeyResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        Ok(Response::new(key(&request.key_id)))
+    }
+
+    async fn sign_message(
+        &self,
+        request: Request<proto::SignRequest>,
+    ) -> Result<Response<proto::SignResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        let input = match request.input {
+            Some(proto::sign_request::Input::Message(message)) => message,
+            Some(proto::sign_request::Input::Digest(digest)) => digest.value,
+            _ => return Err(Status::invalid_argument("no input")),
+        };
+        let damage = u32::from(request.key_id == "damaged");
+        let signature = signature(&input);
+        Ok(Response::new(proto::SignResponse {
+            signature_crc32c: crc32c::crc32c(&signature) ^ damage,
+            signature,
+            key_id: request.key_id,
+            version: 1,
+            algorithm: proto::SignatureAlgorithm::EcdsaP256Sha256.into(),
+            encoding: proto::SignatureEncoding::Der.into(),
+            verified_input_crc32c: request.input_crc32c == Some(crc32c::crc32c(&input)),
+            protection_level: proto::ProtectionLevel::Hsm.into(),
+            reference: request.reference,
+        }))
+    }
+
+    async fn verify_signature(
+        &self,
+        request: Request<proto::VerifyRequest>,
+    ) -> Result<Response<proto::VerifyResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        let input = match request.input {
+            Some(proto::verify_request::Input::Message(message)) => message,
+            Some(proto::verify_request::Input::Digest(digest)) => digest.value,
+            _ => return Err(Status::invalid_argument("no input")),
+        };
+        let valid = request.signature == signature(&input);
+        Ok(Response::new(proto::VerifyResponse {
+            valid,
+            version: u32::from(valid),
+            algorithm: proto::SignatureAlgorithm::EcdsaP256Sha256.into(),
+            version_state: proto::KeyState::Enabled.into(),
+            verified_input_crc32c: request.input_crc32c == Some(crc32c::crc32c(&input)),
+            verified_signature_crc32c: request.signature_crc32c == Some(crc32c::crc32c(&request.signature)),
+            verified_valid_integrity: valid != (request.key_id == "damaged"),
+            key_id: request.key_id,
+            reference: request.reference,
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl SystemService for Answers {
+    async fn list_backends(
+        &self,
+        request: Request<proto::ListBackendsRequest>,
+    ) -> Result<Response<proto::ListBackendsResponse>, Status> {
+        self.admit(request, |_| "").await?;
+        Ok(Response::new(proto::ListBackendsResponse { backends: vec![backend()] }))
+    }
+
+    async fn get_backend(
+        &self,
+        request: Request<proto::GetBackendRequest>,
+    ) -> Result<Response<proto::GetBackendResponse>, Status> {
+        self.admit(request, |request| &request.name).await?;
+        Ok(Response::new(proto::GetBackendResponse { backend: Some(backend()) }))
+    }
+
+    async fn get_server_info(
+        &self,
+        request: Request<proto::GetServerInfoRequest>,
+    ) -> Result<Response<proto::GetServerInfoResponse>, Status> {
+        self.admit(request, |_| "").await?;
+        let info = proto::GetServerInfoResponse { version: "9.9.9".into(), ..Default::default() };
+        Ok(Response::new(info))
+    }
+}

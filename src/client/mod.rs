@@ -1,0 +1,198 @@
+//! The client of the gateway, for the command line and the tests: one
+//! connection, the token of one caller, and errors that are already decoded.
+//!
+//! A [`Client`] is cheap to clone and may be used from many tasks at once: all
+//! clones share one HTTP/2 connection, which is opened again when it breaks.
+//!
+//! **Invariant:** nothing is retried here. Only the caller knows whether its
+//! call may be repeated (`request_id`).
+//!
+//! **Invariant:** a token leaves only over TLS, over a Unix socket or to this
+//! very machine, unless the configuration says `danger_plaintext_token`; and
+//! it is never part of a message or of a `Debug` output.
+
+mod config;
+mod connect;
+mod error;
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use std::future::Future;
+
+use tonic::{Response, Status, service::interceptor::InterceptedService, transport::Channel};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use self::token::CallOptions;
+pub use self::{
+    config::{ClientConfig, Endpoint, EndpointError},
+    error::{Error, Failure, FieldViolation},
+    token::{Token, TokenError},
+};
+use crate::proto;
+use crate::proto::{key_management_client::KeyManagementClient, system_service_client::SystemServiceClient};
+
+/// What every call travels through: the connection, with token and deadline added.
+pub type Transport = InterceptedService<Channel, CallOptions>;
+
+/// A connection with a gateway, in the name of one caller.
+#[derive(Clone, Debug)]
+pub struct Client {
+    channel: Channel,
+    options: CallOptions,
+    max_send_bytes: usize,
+    max_receive_bytes: usize,
+}
+
+impl Client {
+    /// Connects, within the connect timeout.
+    ///
+    /// # Errors
+    /// A CA or token file that cannot be used; a gateway that cannot be reached
+    /// or, over TLS, is not the one it claims to be.
+    pub async fn connect(config: ClientConfig) -> Result<Self, Error> {
+        let token = config.token_file.as_deref().map(Token::from_file).transpose()?;
+        if token.is_some() && !config.danger_plaintext_token && config.endpoint.is_exposed() {
+            return Err(Error::PlaintextToken { endpoint: config.endpoint });
+        }
+        let channel = connect::channel(&config).await?;
+        Ok(Self {
+            channel,
+            options: CallOptions::new(token, config.call_timeout),
+            max_send_bytes: config.max_send_bytes,
+            max_receive_bytes: config.max_receive_bytes,
+        })
+    }
+
+    /// The same connection in the name of another caller.
+    #[must_use]
+    pub fn with_token(mut self, token: Token) -> Self {
+        self.options = CallOptions::new(Some(token), self.options.timeout());
+        self
+    }
+
+    /// The generated client of `skms.v1.KeyManagement`, for what has no method here.
+    #[must_use]
+    pub fn key_management(&self) -> KeyManagementClient<Transport> {
+        KeyManagementClient::new(self.transport())
+            .max_encoding_message_size(self.max_send_bytes)
+            .max_decoding_message_size(self.max_receive_bytes)
+    }
+
+    /// The generated client of `skms.v1.SystemService`.
+    #[must_use]
+    pub fn system(&self) -> SystemServiceClient<Transport> {
+        SystemServiceClient::new(self.transport())
+            .max_encoding_message_size(self.max_send_bytes)
+            .max_decoding_message_size(self.max_receive_bytes)
+    }
+
+    /// The generated client of `grpc.health.v1.Health`.
+    #[must_use]
+    pub fn health_checks(&self) -> HealthClient<Transport> {
+        HealthClient::new(self.transport())
+    }
+
+    /// Makes a key.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn create_key(&self, request: proto::CreateKeyRequest) -> Result<proto::KeyResponse, Error> {
+        self.call(self.key_management().create_key(request)).await
+    }
+
+    /// Shows a key.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn get_key(&self, request: proto::GetKeyRequest) -> Result<proto::KeyResponse, Error> {
+        self.call(self.key_management().get_key(request)).await
+    }
+
+    /// Lists one page of keys.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn list_keys(&self, request: proto::ListKeysRequest) -> Result<proto::ListKeysResponse, Error> {
+        self.call(self.key_management().list_keys(request)).await
+    }
+
+    /// Makes a new version of a key.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn rotate_key(&self, request: proto::RotateKeyRequest) -> Result<proto::KeyResponse, Error> {
+        self.call(self.key_management().rotate_key(request)).await
+    }
+
+    /// Signs a message or a digest.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn sign(&self, request: proto::SignRequest) -> Result<proto::SignResponse, Error> {
+        self.call(self.key_management().sign_message(request)).await
+    }
+
+    /// Checks a signature; a bad one is an answer, not an error.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn verify(&self, request: proto::VerifyRequest) -> Result<proto::VerifyResponse, Error> {
+        self.call(self.key_management().verify_signature(request)).await
+    }
+
+    /// Lists the backends in placement order.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn list_backends(&self) -> Result<Vec<proto::Backend>, Error> {
+        Ok(self.call(self.system().list_backends(proto::ListBackendsRequest {})).await?.backends)
+    }
+
+    /// Shows one backend.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn get_backend(&self, name: &str) -> Result<proto::Backend, Error> {
+        let request = proto::GetBackendRequest { name: name.to_owned() };
+        let answer = self.call(self.system().get_backend(request)).await?;
+        Ok(answer.backend.unwrap_or_default())
+    }
+
+    /// Shows the version and the limits of the gateway.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn server_info(&self) -> Result<proto::GetServerInfoResponse, Error> {
+        self.call(self.system().get_server_info(proto::GetServerInfoRequest {})).await
+    }
+
+    /// Asks whether a service is served; the empty name means the whole gateway.
+    ///
+    /// # Errors
+    /// Not found for a name that the gateway does not know.
+    pub async fn health(&self, service: &str) -> Result<ServingStatus, Error> {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let answer = self.call(async { self.health_checks().check(request).await }).await?;
+        Ok(answer.status())
+    }
+
+    fn transport(&self) -> Transport {
+        InterceptedService::new(self.channel.clone(), self.options.clone())
+    }
+
+    /// Bounds the whole call, its answer included: the deadline of the generated
+    /// client ends with the headers of the answer.
+    async fn call<T>(&self, answer: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Error> {
+        let timeout = self.options.timeout();
+        match tokio::time::timeout(timeout, answer).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(Failure::decode(&status, timeout).into()),
+            Err(_elapsed) => Err(Failure::late(timeout).into()),
+        }
+    }
+}
