@@ -18,10 +18,12 @@ mod payload;
 mod profile;
 mod serve;
 mod settings;
+mod sign;
 mod terminal;
 #[cfg(test)]
 mod tests;
 mod text;
+mod verify;
 
 use std::{ffi::OsString, io, process::ExitCode};
 
@@ -66,6 +68,8 @@ enum Command {
 enum Call {
     #[command(subcommand)]
     Keys(keys::Command),
+    Sign(sign::Args),
+    Verify(verify::Args),
     Backends(backends::Args),
     Health(health::Args),
 }
@@ -128,6 +132,8 @@ fn dispatch(
             started(runtime::Builder::new_current_thread().enable_all().build())?.block_on(async {
                 match *call {
                     Call::Keys(command) => keys::run(command, &mut context).await,
+                    Call::Sign(args) => sign::run(args, &mut context).await,
+                    Call::Verify(args) => verify::run(args, &mut context).await,
                     Call::Backends(args) => backends::run(args, &mut context).await,
                     Call::Health(args) => health::run(args, &mut context).await,
                 }

@@ -134,6 +134,88 @@ fn all_pages_are_listed_up_to_the_limit() {
 }
 
 #[test]
+fn a_signature_is_bare_and_verifies() {
+    let shell = Shell { stdin: b"hello", ..Shell::new() };
+    let done = shell.skms("sign payroll");
+    assert_eq!((done.exit, done.text()), (0, "signed:hello"));
+    assert_eq!(done.stderr, "signed with `payroll` version 1, ecdsa-p256-sha256 (der), protection hsm\n");
+
+    let folder = tempfile::tempdir().unwrap();
+    let signature = folder.path().join("signature");
+    let path = signature.display();
+    for form in ["raw", "base64", "hex"] {
+        assert_eq!(shell.skms(&format!("sign payroll --in - --format {form} --out {path}")).text(), "");
+        let done = shell.skms(&format!("verify payroll --signature {path} --format {form}"));
+        let valid = "valid: `payroll` version 1 (enabled), ecdsa-p256-sha256\n";
+        assert_eq!((done.exit, done.text()), (0, valid), "{}", done.stderr);
+    }
+
+    fs::write(&signature, "signed:other").unwrap();
+    let done = shell.skms(&format!("verify payroll --signature {path}"));
+    assert_eq!(done.exit, 3);
+    assert!(done.text().starts_with("invalid: "), "{}", done.text());
+    let done = shell.skms(&format!("verify payroll --signature {path} --output json"));
+    assert_eq!((done.exit, &done.json()["valid"]), (3, &Value::Bool(false)));
+}
+
+#[test]
+fn digests_are_signed_and_verified_in_place_of_messages() {
+    let shell = Shell { stdin: b"signed:\xab\xcd", ..Shell::new() };
+    assert_eq!(shell.skms("sign payroll --digest abcd --hash sha256").stdout, b"signed:\xab\xcd");
+    assert_eq!(shell.skms("verify payroll --digest abcd --hash sha256 --signature -").exit, 0);
+    for wrong in [
+        "sign payroll --digest abcd",
+        "sign payroll --hash sha256",
+        "sign payroll --digest xyz --hash sha256",
+        "sign payroll --digest abcd --hash md5",
+        "sign payroll --digest abcd --hash sha256 --in file",
+        "verify payroll --signature -",
+    ] {
+        assert_eq!(shell.skms(wrong).exit, 2, "{wrong}");
+    }
+}
+
+#[test]
+fn bytes_do_not_reach_a_terminal() {
+    let shell = Shell { stdin: b"hello", interactive: true, ..Shell::new() };
+    assert_eq!(shell.skms("sign payroll").text(), "c2lnbmVkOmhlbGxv\n");
+    assert_eq!(shell.skms("sign payroll --format raw").text(), "c2lnbmVkOmhlbGxv\n");
+    assert_eq!(shell.skms("sign payroll --format hex").text(), "7369676e65643a68656c6c6f\n");
+}
+
+#[test]
+fn with_json_the_signature_is_in_the_document() {
+    let shell = Shell { stdin: b"hello", ..Shell::new() };
+    let done = shell.skms("sign payroll --output json");
+    assert_eq!(done.stderr, "");
+    let expected = serde_json::json!({
+        "signature": "c2lnbmVkOmhlbGxv",
+        "key_id": "payroll",
+        "version": 1,
+        "algorithm": "ecdsa-p256-sha256",
+        "encoding": "der",
+        "signature_crc32c": crc32c::crc32c(b"signed:hello"),
+        "verified_input_crc32c": true,
+        "protection_level": "hsm",
+        "reference": "",
+    });
+    assert_eq!(done.json(), expected);
+}
+
+#[test]
+fn an_answer_that_contradicts_itself_is_not_used() {
+    let shell = Shell { stdin: b"hello", ..Shell::new() };
+    let done = shell.skms("sign damaged");
+    assert_eq!((done.exit, done.text()), (1, ""));
+    assert!(done.stderr.contains("damaged on its way"), "{}", done.stderr);
+    let folder = tempfile::tempdir().unwrap();
+    let signature = folder.path().join("signature");
+    fs::write(&signature, "signed:hello").unwrap();
+    let done = shell.skms(&format!("verify damaged --signature {}", signature.display()));
+    assert_eq!((done.exit, done.text()), (1, ""));
+}
+
+#[test]
 fn errors_say_what_is_wrong_and_where() {
     let shell = Shell::new();
     let done = shell.skms("keys get broken");
