@@ -11,4 +11,5 @@
 )]
 
 pub mod conformance;
+pub mod gateway;
 pub mod softhsm;

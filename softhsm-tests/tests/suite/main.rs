@@ -3,3 +3,4 @@
 #![expect(clippy::unwrap_used, reason = "a test that fails panics, and so does what prepares it")]
 
 mod conformance;
+mod life;

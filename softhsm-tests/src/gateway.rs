@@ -1,0 +1,277 @@
+//! A real gateway, as a process of its own: started from a configuration file,
+//! spoken to over gRPC, stopped by a signal or killed.
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use skms::client::{Client, ClientConfig};
+use tempfile::TempDir;
+
+use crate::softhsm::SoftHsm;
+
+/// How long a gateway may take to serve, and to stop. Reached only by one that hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a gateway is started from, and what outlives it: its directory with
+/// configuration, catalog, audit log and master key, and its token.
+pub struct Home {
+    directory: TempDir,
+    program: PathBuf,
+    softhsm: Option<SoftHsm>,
+    extra: String,
+}
+
+impl Home {
+    /// A gateway with a software backend `soft`, and with a SoftHSM2 backend `hsm`
+    /// before it unless `SKMS_TEST_BACKENDS` leaves that out. `program` is the
+    /// test binary `skms-failpoints`: `env!("CARGO_BIN_EXE_skms-failpoints")`.
+    #[must_use]
+    pub fn new(program: &str) -> Self {
+        let softhsm = (!crate::softhsm::left_out()).then(SoftHsm::new);
+        Self::with(program, softhsm)
+    }
+
+    /// A gateway with a software backend alone.
+    #[must_use]
+    pub fn software(program: &str) -> Self {
+        Self::with(program, None)
+    }
+
+    fn with(program: &str, softhsm: Option<SoftHsm>) -> Self {
+        let home = Self {
+            directory: tempfile::tempdir().unwrap(),
+            program: program.into(),
+            softhsm,
+            extra: String::new(),
+        };
+        home.private("master.key", &hex::encode(std::array::from_fn::<u8, 32, _>(|at| at.to_le_bytes()[0])));
+        home
+    }
+
+    /// A file that only its owner may read.
+    fn private(&self, name: &str, text: &str) {
+        let path = self.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// Adds lines to the end of the configuration file.
+    #[must_use]
+    pub fn configured(mut self, toml: &str) -> Self {
+        self.extra.push_str(toml);
+        self
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The token behind the backend `hsm`.
+    #[must_use]
+    pub const fn softhsm(&self) -> Option<&SoftHsm> {
+        self.softhsm.as_ref()
+    }
+
+    /// The names of the backends, the preferred one first.
+    #[must_use]
+    pub fn backends(&self) -> Vec<&'static str> {
+        let mut names = vec!["soft"];
+        if self.softhsm.is_some() {
+            names.insert(0, "hsm");
+        }
+        names
+    }
+
+    /// The lines of the audit log.
+    #[must_use]
+    pub fn audit(&self) -> Vec<serde_json::Value> {
+        let text = fs::read_to_string(self.path().join("audit.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Writes the configuration file and says where it is.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        let hsm = self.softhsm.as_ref().map(|token| format!("[backends.pkcs11.hsm]\n{}\n", token.config()));
+        let text = format!(
+            "[server]\nlisten = [\"127.0.0.1:0\", \"unix:skms.sock\"]\nreflection = true\n\
+             [catalog]\npath = \"catalog.db\"\n[audit]\npath = \"audit.jsonl\"\n\
+             [log]\nformat = \"json\"\n\
+             {}[backends.software.soft]\nmaster_key = \"file:master.key\"\n{}",
+            hsm.unwrap_or_default(),
+            self.extra
+        );
+        let path = self.path().join("skms.toml");
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The command that runs the gateway binary in this home, without arguments.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        if let Some(token) = &self.softhsm {
+            let (name, value) = token.env();
+            command.env(name, value);
+        }
+        command.env_remove("FAILPOINTS").env_remove("RUST_BACKTRACE");
+        command
+    }
+
+    /// Starts a gateway and waits until it serves.
+    ///
+    /// # Panics
+    /// With what it logged, when it does not.
+    #[must_use]
+    pub fn start(&self) -> Gateway {
+        self.start_with([])
+    }
+
+    /// The same with more in its environment, for example `FAILPOINTS`.
+    ///
+    /// # Panics
+    /// With what it logged, when it does not serve.
+    #[must_use]
+    pub fn start_with<const N: usize>(&self, environment: [(&str, OsString); N]) -> Gateway {
+        match self.try_start(environment) {
+            Ok(gateway) => gateway,
+            Err(log) => panic!("the gateway does not serve:\n{log}"),
+        }
+    }
+
+    /// The same, and what it logged where it does not serve.
+    ///
+    /// # Errors
+    /// What it logged.
+    pub fn try_start<const N: usize>(&self, environment: [(&str, OsString); N]) -> Result<Gateway, String> {
+        let mut child = self
+            .command()
+            .arg("serve")
+            .arg("--config")
+            .arg(self.config())
+            .envs(environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let log = Arc::new(parking_lot::Mutex::new(String::new()));
+        let (served, serving) = mpsc::channel();
+        let lines = Arc::clone(&log);
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                lines.lock().push_str(&format!("{line}\n"));
+                let parsed: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+                if parsed["message"] == "serving"
+                    && let Some(address) = parsed["address"].as_str()
+                    && !address.starts_with("unix:")
+                {
+                    let _ = served.send(address.to_owned());
+                }
+            }
+        });
+        match serving.recv_timeout(PATIENCE) {
+            Ok(address) => Ok(Gateway { child, address, socket: self.path().join("skms.sock"), log }),
+            Err(_) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                let text = log.lock().clone();
+                Err(text)
+            }
+        }
+    }
+}
+
+/// A gateway that serves. Killed when it is dropped.
+pub struct Gateway {
+    child: Child,
+    address: String,
+    socket: PathBuf,
+    log: Arc<parking_lot::Mutex<String>>,
+}
+
+impl Gateway {
+    /// Its TCP endpoint, for example `http://127.0.0.1:40312`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its Unix socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged so far, a JSON object a line.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.lock().clone()
+    }
+
+    /// A client over TCP.
+    pub async fn client(&self) -> Client {
+        Client::connect(ClientConfig::new(self.endpoint().parse().unwrap())).await.unwrap()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        // It may have ended by itself.
+        let _ = kill_process(pid, signal);
+    }
+
+    /// Stops it by SIGTERM and waits for its end.
+    pub fn stop(mut self) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.ended()
+    }
+
+    /// Kills it as `kill -9` does and waits for its end.
+    pub fn kill(mut self) {
+        self.signal(Signal::KILL);
+        let status = self.ended();
+        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "it ended by itself:\n{}", self.log());
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn ended(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "the gateway does not end:\n{}", self.log());
+            thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
