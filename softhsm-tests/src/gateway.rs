@@ -240,10 +240,14 @@ impl Gateway {
         let _ = kill_process(pid, signal);
     }
 
-    /// Stops it by SIGTERM and waits for its end.
-    pub fn stop(mut self) -> ExitStatus {
+    /// Stops it by SIGTERM and waits for its end. Clients of the same runtime go
+    /// on meanwhile: they must answer the gateway's farewell.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
-        self.ended()
+        tokio::task::spawn_blocking(move || self.ended()).await.unwrap()
     }
 
     /// Kills it as `kill -9` does and waits for its end.

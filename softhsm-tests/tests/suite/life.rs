@@ -19,7 +19,7 @@ async fn keys_survive_a_restart_and_sign_as_before() {
         };
         client.create_key(request).await.unwrap();
     }
-    assert!(gateway.stop().success());
+    assert!(gateway.stop().await.success());
     let gateway = home.start();
     let client = gateway.client().await;
     for backend in home.backends() {
