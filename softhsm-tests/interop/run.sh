@@ -44,14 +44,18 @@ with socket.socket() as s:
 		[server]
 		listen = ["$address"]
 
-		[backends.hsm]
-		kind = "pkcs11"
+		[catalog]
+		path = "catalog.db"
+
+		[audit]
+		path = "audit.jsonl"
+
+		[backends.pkcs11.hsm]
 		module = "$SOFTHSM"
 		token = "label:interop"
 		pin = "file:pin"
 
-		[backends.software]
-		kind = "software"
+		[backends.software.soft]
 		master_key = "file:master.key"
 	END
     setpriv --pdeathsig TERM "$SKMS" serve --config "$FOLDER/skms.toml" </dev/null >"$FOLDER/log" 2>&1 &

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http2};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -14,7 +14,7 @@ use tonic::body::Body;
 use tower::{Service, ServiceExt};
 use tracing::{debug, warn};
 
-use super::{Listener, Peer, listener::Stream};
+use super::Listener;
 
 /// Connections at once; one more waits in the backlog of the system.
 const CONNECTIONS: usize = 1024;
@@ -93,7 +93,12 @@ async fn accept<S>(
                 }
             },
         };
-        let connection = connections.watch(connection(stream, peer.clone(), service.clone()));
+        let (service, caller) = (service.clone(), peer.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(caller.clone());
+            service.clone().oneshot(request)
+        });
+        let connection = connections.watch(http2().serve_connection(TokioIo::new(stream), service));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!(peer = %peer.0, %error, "connection ended");
@@ -103,30 +108,9 @@ async fn accept<S>(
     }
 }
 
-fn connection<S>(
-    stream: Stream,
-    peer: Peer,
-    service: S,
-) -> http2::Connection<
-    TokioIo<Stream>,
-    impl hyper::service::Service<
-        Request<Incoming>,
-        Response = Response<Body>,
-        Error = Infallible,
-        Future = impl Future<Output = Result<Response<Body>, Infallible>> + Send,
-    >,
-    TokioExecutor,
->
-where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
-    S: Clone + Send + Sync + 'static,
-    S::Future: Send,
-{
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer.clone());
-        service.clone().oneshot(request)
-    });
-    http2::Builder::new(TokioExecutor::new())
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_pending_accept_reset_streams(PENDING_RESETS)
@@ -137,6 +121,6 @@ where
         .adaptive_window(false)
         .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
+    builder
 }

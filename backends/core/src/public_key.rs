@@ -147,7 +147,7 @@ impl PublicKey {
     #[must_use]
     pub fn to_pem(&self) -> String {
         spki::Document::try_from(self.spki.as_ref())
-            .and_then(|document| Ok(document.to_pem("PUBLIC KEY", LineEnding::LF)?))
+            .and_then(|document| document.to_pem("PUBLIC KEY", LineEnding::LF))
             .unwrap_or_default()
     }
 

@@ -321,7 +321,7 @@ impl<D: Device> Shared<D> {
                 match self.open() {
                     Ok(opened) => context = Some(opened),
                     Err(failure) => {
-                        self.fail(entry, failure);
+                        self.fail(entry, &failure);
                         if !self.recover(index, &mut context) {
                             break;
                         }
@@ -386,7 +386,7 @@ impl<D: Device> Shared<D> {
 
     /// No context for this job: another worker may have one; where none has, every
     /// waiting caller learns why.
-    fn fail(&self, entry: queue::Entry<Work<D>>, failure: Error) {
+    fn fail(&self, entry: queue::Entry<Work<D>>, failure: &Error) {
         warn!(backend = self.name, error = %failure, "cannot open a device context");
         let refused = {
             let mut state = self.state.lock();
