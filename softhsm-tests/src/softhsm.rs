@@ -6,7 +6,7 @@
 //! does it in a process that was started with the variable set:
 //!
 //! * a test that starts the gateway as a process gives it [`SoftHsm::env`];
-//! * a test that opens the library itself runs its body through [`alone`], which
+//! * a test that opens the library itself runs its body through [`alone()`], which
 //!   starts the test binary once more for that one test.
 //!
 //! A crash of the library is then the failure of one test, nothing that a test
