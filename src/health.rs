@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use humantime::format_duration;
 use serde::Deserialize;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
@@ -58,8 +58,10 @@ pub async fn watch(
     backends: Arc<Backends>,
     reporter: HealthReporter,
     stop: CancellationToken,
-) {
-    let mut interval = tokio::time::interval(config.probe_interval);
+) -> HealthReporter {
+    // The start has just probed.
+    let mut interval =
+        tokio::time::interval_at(Instant::now() + config.probe_interval, config.probe_interval);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -73,6 +75,15 @@ pub async fn watch(
     }
     for name in names(&backends) {
         reporter.set_service_status(name, ServingStatus::NotServing).await;
+    }
+    reporter
+}
+
+/// Ends the calls of those who watch: they have been told that nothing serves any
+/// more, and would otherwise hold the gateway open until its grace is over.
+pub async fn end(mut reporter: HealthReporter, backends: &Backends) {
+    for name in names(backends) {
+        reporter.clear_service_status(&name).await;
     }
 }
 

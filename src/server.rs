@@ -78,7 +78,8 @@ impl Server {
             info!(%address, "serving");
         }
         let background = CancellationToken::new();
-        let probing = tokio::spawn(health::watch(config.health, infos, reporter, background.clone()));
+        let probing =
+            tokio::spawn(health::watch(config.health, Arc::clone(&infos), reporter, background.clone()));
         let sweeping = tokio::spawn(sweep(keyring, config.catalog.sweep_interval, background.clone()));
         let (grace, stopped) = (config.server.drain_grace, stop.clone());
         let served = tokio::spawn(async move {
@@ -87,8 +88,11 @@ impl Server {
             stopped.cancelled().await;
             // Balancers hear of it before the first call is refused.
             background.cancel();
-            let _ = tokio::join!(probing, sweeping);
+            let (reporter, _) = tokio::join!(probing, sweeping);
             draining.cancel();
+            if let Ok(reporter) = reporter {
+                health::end(reporter, &infos).await;
+            }
             if !serving.await.unwrap_or(false) {
                 warn!("calls were still being answered when the grace was over");
             }

@@ -47,7 +47,9 @@ impl Home {
         Self::with(program, None)
     }
 
-    fn with(program: &str, softhsm: Option<SoftHsm>) -> Self {
+    /// A gateway with this token, if any, before a software backend.
+    #[must_use]
+    pub fn with(program: &str, softhsm: Option<SoftHsm>) -> Self {
         let home = Self {
             directory: tempfile::tempdir().unwrap(),
             program: program.into(),
@@ -171,7 +173,7 @@ impl Home {
         let log = Arc::new(parking_lot::Mutex::new(String::new()));
         let (served, serving) = mpsc::channel();
         let lines = Arc::clone(&log);
-        thread::spawn(move || {
+        let reader = thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 lines.lock().push_str(&format!("{line}\n"));
                 let parsed: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
@@ -184,7 +186,13 @@ impl Home {
             }
         });
         match serving.recv_timeout(PATIENCE) {
-            Ok(address) => Ok(Gateway { child, address, socket: self.path().join("skms.sock"), log }),
+            Ok(address) => Ok(Gateway {
+                child,
+                address,
+                socket: self.path().join("skms.sock"),
+                log,
+                reader: Some(reader),
+            }),
             Err(_) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -201,6 +209,8 @@ pub struct Gateway {
     address: String,
     socket: PathBuf,
     log: Arc<parking_lot::Mutex<String>>,
+    /// Reads what it logs, until its end.
+    reader: Option<thread::JoinHandle<()>>,
 }
 
 impl Gateway {
@@ -248,6 +258,22 @@ impl Gateway {
     pub async fn stop(mut self) -> ExitStatus {
         self.signal(Signal::TERM);
         tokio::task::spawn_blocking(move || self.ended()).await.unwrap()
+    }
+
+    /// Waits for its end, and gives all that it logged.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn log_to_the_end(mut self) -> String {
+        tokio::task::spawn_blocking(move || {
+            self.ended();
+            if let Some(reader) = self.reader.take() {
+                reader.join().unwrap();
+            }
+            self.log()
+        })
+        .await
+        .unwrap()
     }
 
     /// Kills it as `kill -9` does and waits for its end.
