@@ -64,7 +64,14 @@ impl Error {
     /// freed of control characters.
     #[must_use]
     pub fn render(&self) -> String {
-        let mut text = format!("error: {}", plain(&self.sentence()));
+        let mut text = match self {
+            // It did not come over the network, and has a line for each mistake.
+            Self::Configuration(mistakes) => {
+                let lines: Vec<_> = mistakes.lines().map(plain).collect();
+                format!("error: {}", lines.join("\n       "))
+            }
+            _ => format!("error: {}", plain(&self.sentence())),
+        };
         let failure = match self {
             Self::Client(error) => error.failure(),
             _ => None,
@@ -177,6 +184,12 @@ mod tests {
         let error = Error::from(client::Error::Token { path, source: client::TokenError::Empty });
         assert_eq!(error.exit(), Exit::Configuration);
         assert_eq!(error.render(), "error: token file `token` cannot be used: there is no token in it\n");
+    }
+
+    #[test]
+    fn each_mistake_in_a_configuration_has_its_line() {
+        let error = Error::Configuration("a.toml:3: missing\na.toml:5: unknown\u{1b}".into());
+        assert_eq!(error.render(), "error: a.toml:3: missing\n       a.toml:5: unknown\\u{1b}\n");
     }
 
     #[test]
