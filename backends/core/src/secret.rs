@@ -24,6 +24,12 @@ impl Secret {
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
+
+    /// The bytes before a line feed at the end, which a text editor puts there.
+    #[must_use]
+    pub fn without_line_feed(&self) -> &[u8] {
+        self.0.strip_suffix(b"\n").unwrap_or(&self.0)
+    }
 }
 
 impl PartialEq for Secret {
@@ -57,7 +63,21 @@ impl SecretRef {
         }
     }
 
-    /// Reads the secret. One line feed at the end of a file is not part of it.
+    /// Reads a secret that is text, such as a PIN: a line feed at its end, which
+    /// editors put there, is not part of it.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_text(&self) -> Result<Secret, SecretRefError> {
+        let secret = self.read()?;
+        let text = Secret::new(secret.without_line_feed().to_vec());
+        if text.expose().is_empty() {
+            return Err(SecretRefError { reference: self.to_string(), problem: "it is empty".to_owned() });
+        }
+        Ok(text)
+    }
+
+    /// Reads the secret, byte for byte.
     ///
     /// # Errors
     /// Says which reference could not be read and why; never what it holds.
@@ -96,11 +116,7 @@ fn read_file(path: &std::path::Path, check_mode: bool) -> Result<Vec<u8>, String
     if check_mode && metadata.permissions().mode() & 0o007 != 0 {
         return Err(format!("everybody may read it; run `chmod 600 {}`", path.display()));
     }
-    let mut bytes = fs::read(path).map_err(|error| error.to_string())?;
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-    }
-    Ok(bytes)
+    fs::read(path).map_err(|error| error.to_string())
 }
 
 impl fmt::Display for SecretRef {
@@ -159,6 +175,20 @@ mod tests {
             let error = inline.parse::<SecretRef>().unwrap_err();
             assert!(!error.contains("1234") && error.contains("file:PATH"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_line_feed_at_the_end_belongs_to_a_key_and_not_to_a_pin() {
+        let path = std::env::temp_dir().join(format!("skms-secret-{}", std::process::id()));
+        fs::write(&path, "1234\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let reference = SecretRef::File(path.clone());
+        assert_eq!(reference.read().unwrap().expose(), b"1234\n");
+        assert_eq!(reference.read_text().unwrap().expose(), b"1234");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).unwrap();
+        assert!(reference.read().is_err(), "a secret that everybody may read is refused");
+        fs::remove_file(&path).unwrap();
+        assert!(reference.read().is_err());
     }
 
     #[test]

@@ -193,6 +193,12 @@ impl<D: Device> Workers<D> {
         ctx: &OpContext,
         job: impl FnOnce(&D, &mut D::Context) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
+        if ctx.cancellation.is_cancelled() {
+            return Err(Error::new(Class::Cancelled, operation));
+        }
+        if ctx.deadline <= Instant::now() {
+            return Err(Error::new(Class::Timeout, operation));
+        }
         let (answer, result) = oneshot::channel();
         let work: Work<D> = Box::new(move |context| {
             let outcome = match context {

@@ -47,7 +47,7 @@ impl Pkcs11Backend {
         if instance.is_empty() {
             return Err(opening().detail("a gateway without an id has no objects of its own"));
         }
-        let pin = config.pin.read().map_err(|error| opening().source(error))?;
+        let pin = config.pin.read_text().map_err(|error| opening().source(error))?;
         let pin = RawAuthPin::new(Box::new(pin.expose().to_vec()));
         let module = Module::load(&config.module)?;
         let (token, info, capabilities) = {

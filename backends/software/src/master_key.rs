@@ -23,7 +23,12 @@ impl MasterKey {
     }
 
     pub(crate) fn parse(secret: &Secret) -> Result<Self, Malformed> {
-        let bytes = secret.expose();
+        // 32 raw bytes may end in a line feed of their own; anything longer that
+        // ends in one was written by an editor.
+        let bytes = match secret.expose() {
+            raw if raw.len() == BYTES => raw,
+            _ => secret.without_line_feed(),
+        };
         let hexadecimal = bytes.iter().all(u8::is_ascii_hexdigit);
         let mut key = Zeroizing::new([0; BYTES]);
         match bytes.len() {
@@ -45,8 +50,7 @@ impl MasterKey {
     }
 }
 
-/// Hexadecimal, because a raw key that happens to end in a line feed would lose
-/// it where files are read.
+/// Hexadecimal, because it survives being looked at and copied.
 const REMEDY: &str = "make a new one with `openssl rand -hex 32`; a lost one cannot be replaced";
 
 /// Why there is no master key.
@@ -84,6 +88,7 @@ mod tests {
         let key: [u8; BYTES] = std::array::from_fn(|index| u8::try_from(index).unwrap());
         assert_eq!(parse(&key), Ok(key));
         assert_eq!(parse(hex::encode(key).as_bytes()), Ok(key));
+        assert_eq!(parse(format!("{}\n", hex::encode(key)).as_bytes()), Ok(key));
         assert_eq!(parse(hex::encode_upper(key).as_bytes()), Ok(key));
     }
 

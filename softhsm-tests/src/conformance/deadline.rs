@@ -24,10 +24,6 @@ pub(super) async fn a_cancelled_call_is_answered_promptly(subject: Arc<Subject>)
         assert!(took < PROMPTLY, "{operation} took {took:?}");
         assert!(matches!(error, None | Some(Class::Cancelled)), "{operation}: {error:?}");
     }
-    while subject.backend.status().busy + subject.backend.status().queued > 0 {
-        tokio::task::yield_now().await;
-    }
-    subject.backend.destroy(tag, &soon()).await.unwrap();
     assert!(subject.backend.find(Selector::Tag(tag), &soon()).await.unwrap().is_empty());
 }
 

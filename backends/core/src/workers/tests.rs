@@ -101,6 +101,19 @@ async fn a_cancelled_job_leaves_the_queue() {
 }
 
 #[tokio::test]
+async fn what_nobody_waits_for_never_reaches_the_device() {
+    let pool = pool(1, 8);
+    let cancelled = soon();
+    cancelled.cancellation.cancel();
+    let late = OpContext { deadline: Instant::now(), ..soon() };
+    for (ctx, class) in [(cancelled, Class::Cancelled), (late, Class::Timeout)] {
+        let refused = pool.run(Operation::Sign, Cost::Fast, &ctx, |_, _| Ok(())).await;
+        assert_eq!(refused.unwrap_err().class(), class);
+    }
+    assert_eq!(pool.device().opened.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_at_once() {
     let pool = Arc::new(pool(1, 1));
     let _release = occupy(&pool, Cost::Fast).await;
