@@ -22,7 +22,7 @@ mod concurrent;
 mod deadline;
 mod generate;
 mod lifecycle;
-mod openssl;
+pub mod openssl;
 mod refusal;
 mod sign;
 

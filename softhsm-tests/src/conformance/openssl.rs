@@ -16,16 +16,25 @@ pub(super) fn verifies(
     message: &[u8],
     signature: &[u8],
 ) -> bool {
+    let encoded = if algorithm.is_ecdsa() { der_from_p1363(signature).unwrap() } else { signature.to_vec() };
+    agrees(&key.to_pem(), algorithm, message, &encoded)
+}
+
+/// The same for a key in PEM and a signature as openssl has it: of ECDSA in DER.
+///
+/// # Panics
+/// Where there is no openssl.
+#[must_use]
+pub fn agrees(pem: &str, algorithm: SignatureAlgorithm, message: &[u8], signature: &[u8]) -> bool {
     let directory = TempDir::new().unwrap();
     let file = |name: &str, content: &[u8]| {
         let path = directory.path().join(name);
         fs::write(&path, content).unwrap();
         path
     };
-    let key = file("key.pem", key.to_pem().as_bytes());
+    let key = file("key.pem", pem.as_bytes());
     let text = file("message", message);
-    let encoded = if algorithm.is_ecdsa() { der_from_p1363(signature).unwrap() } else { signature.to_vec() };
-    let signature = file("signature", &encoded);
+    let signature = file("signature", signature);
 
     let mut command = Command::new("openssl");
     match algorithm.hash() {
@@ -51,11 +60,19 @@ pub(super) fn verifies(
 
 /// Demands that openssl reads a public key as one of its type.
 pub(super) fn check_public_key(key: &PublicKey) {
+    check_pem(&key.to_pem(), key.key_type());
+}
+
+/// The same for a key in PEM.
+///
+/// # Panics
+/// When openssl reads it as anything else.
+pub fn check_pem(pem: &str, key_type: KeyType) {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("key.pem");
-    fs::write(&path, key.to_pem()).unwrap();
+    fs::write(&path, pem).unwrap();
     let read = describe(&path);
-    let expected = match key.key_type() {
+    let expected = match key_type {
         KeyType::Rsa2048 => "Public-Key: (2048 bit)",
         KeyType::Rsa3072 => "Public-Key: (3072 bit)",
         KeyType::Rsa4096 => "Public-Key: (4096 bit)",
@@ -65,8 +82,8 @@ pub(super) fn check_public_key(key: &PublicKey) {
         KeyType::EcSecp256k1 => "ASN1 OID: secp256k1",
         KeyType::Ed25519 => "ED25519 Public-Key",
     };
-    assert!(read.contains(expected), "openssl reads a {} key as: {read}", key.key_type());
-    if key.key_type().rsa_bits().is_some() {
+    assert!(read.contains(expected), "openssl reads a {key_type} key as: {read}");
+    if key_type.rsa_bits().is_some() {
         assert!(read.contains("Exponent: 65537"), "{read}");
     }
 }

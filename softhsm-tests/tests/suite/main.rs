@@ -1,6 +1,18 @@
 //! Every behaviour that is tested from outside, a module for each.
 
-#![expect(clippy::unwrap_used, reason = "a test that fails panics, and so does what prepares it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test that fails panics, and so does what prepares it; sizes are printed"
+)]
 
+mod ask;
 mod conformance;
+mod create;
 mod life;
+mod list;
+mod rotate;
+mod sign;
+mod verify;
