@@ -13,6 +13,7 @@ mod conformance;
 mod create;
 mod life;
 mod list;
+mod refusals;
 mod rotate;
 mod sign;
 mod verify;
