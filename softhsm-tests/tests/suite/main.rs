@@ -16,4 +16,5 @@ mod list;
 mod refusals;
 mod rotate;
 mod sign;
+mod system;
 mod verify;

@@ -1,0 +1,168 @@
+//! What the gateway says of itself: its backends, its limits, its health, its API.
+
+use std::collections::BTreeSet;
+
+use skms::proto;
+use skms_backend::KeyType;
+use skms_tests::gateway::{Gateway, Home};
+use tokio_stream::StreamExt as _;
+use tonic::{Code, transport::Channel};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
+use tonic_reflection::pb::{v1, v1alpha};
+
+use crate::ask::{PROGRAM, create};
+
+#[tokio::test]
+async fn backends_are_listed_in_placement_order_with_what_they_can_do() {
+    let home = Home::new(PROGRAM);
+    let gateway = home.start();
+    let client = gateway.client().await;
+    let listed = client.list_backends().await.unwrap();
+    let names: Vec<_> = listed.iter().map(|backend| backend.name.as_str()).collect();
+    assert_eq!(names, home.backends());
+    for backend in &listed {
+        let identity = backend.identity.as_ref().unwrap();
+        let (kind, level) = match backend.name.as_str() {
+            "hsm" => ("pkcs11", proto::ProtectionLevel::Hsm),
+            _ => ("software", proto::ProtectionLevel::Software),
+        };
+        assert_eq!((identity.kind.as_str(), backend.protection_level()), (kind, level));
+        if let ("hsm", Some(token)) = (backend.name.as_str(), home.softhsm()) {
+            assert_eq!((identity.label.as_str(), identity.serial.as_str()), (token.label(), token.serial()));
+        }
+        assert_eq!(backend.availability(), proto::BackendAvailability::Available);
+        assert!(backend.probe_time.is_some() && backend.probe_duration.is_some());
+        let offered: BTreeSet<_> = backend.key_types.iter().map(|offer| offer.key_type.as_str()).collect();
+        assert_eq!(offered, KeyType::ALL.map(KeyType::name).into());
+        for offer in &backend.key_types {
+            assert!(!offer.signature_algorithms.is_empty(), "{}", offer.key_type);
+        }
+        let pool = backend.pool.as_ref().unwrap();
+        assert_eq!((pool.contexts > 0, pool.failed, pool.queue_capacity), (true, 0, 1024));
+
+        let shown = client.get_backend(&backend.name).await.unwrap();
+        assert_eq!((&shown.key_types, &shown.identity), (&backend.key_types, &backend.identity));
+    }
+}
+
+#[tokio::test]
+async fn the_server_says_which_limits_hold() {
+    let home = Home::software(PROGRAM).configured("[limits]\nmessage_bytes = 1000\n");
+    let gateway = home.start();
+    let info = gateway.client().await.server_info().await.unwrap();
+    assert_eq!(info.version, env!("CARGO_PKG_VERSION"));
+    let expected = proto::Limits {
+        max_message_bytes: 1000,
+        max_labels: 64,
+        max_label_key_bytes: 63,
+        max_label_value_bytes: 256,
+        max_aliases: 16,
+        max_description_bytes: 1024,
+        max_page_size: 1000,
+        max_verify_versions: 8,
+        request_id_lifetime: Some(prost_types::Duration { seconds: 24 * 60 * 60, nanos: 0 }),
+    };
+    assert_eq!(info.limits, Some(expected));
+    assert_eq!(info.key_types, KeyType::ALL.map(KeyType::name));
+    assert!(info.start_time.is_some());
+    // The instance is the catalog's and not the process's.
+    assert!(gateway.stop().await.success());
+    let again = home.start().client().await.server_info().await.unwrap();
+    assert_eq!(again.instance_id, info.instance_id);
+    assert_ne!(again.start_time, info.start_time);
+}
+
+#[tokio::test]
+async fn health_is_known_by_the_name_of_every_service_and_backend() {
+    let home = Home::new(PROGRAM);
+    let gateway = home.start();
+    let client = gateway.client().await;
+    let mut names = vec![String::new(), "skms.v1.KeyManagement".into(), "skms.v1.SystemService".into()];
+    names.extend(home.backends().iter().map(|backend| format!("backend/{backend}")));
+    for name in names {
+        assert_eq!(client.health(&name).await.unwrap(), ServingStatus::Serving, "{name}");
+        let request = HealthCheckRequest { service: name.clone() };
+        let mut watching = client.health_checks().watch(request).await.unwrap().into_inner();
+        assert_eq!(watching.message().await.unwrap().unwrap().status(), ServingStatus::Serving, "{name}");
+    }
+    for name in ["backend/none", "skms.v1.Nothing", "hsm", "/"] {
+        let refused = client.health(name).await.unwrap_err();
+        assert_eq!(refused.failure().unwrap().code, Code::NotFound, "{name}");
+    }
+}
+
+/// The names of the services, asked in both versions of the protocol.
+async fn reflected(gateway: &Gateway) -> [Result<BTreeSet<String>, Code>; 2] {
+    let channel = Channel::from_shared(gateway.endpoint()).unwrap().connect().await.unwrap();
+    let stable = async {
+        use v1::{server_reflection_request::MessageRequest, server_reflection_response::MessageResponse};
+        let request = v1::ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let mut client = v1::server_reflection_client::ServerReflectionClient::new(channel.clone());
+        let asked = client.server_reflection_info(tokio_stream::once(request)).await;
+        let answer = asked.map_err(|status| status.code())?.into_inner().next().await.unwrap().unwrap();
+        match answer.message_response.unwrap() {
+            MessageResponse::ListServicesResponse(list) => {
+                Ok(list.service.into_iter().map(|service| service.name).collect())
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let old = async {
+        use v1alpha::{
+            server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+        };
+        let request = v1alpha::ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(channel.clone());
+        let asked = client.server_reflection_info(tokio_stream::once(request)).await;
+        let answer = asked.map_err(|status| status.code())?.into_inner().next().await.unwrap().unwrap();
+        match answer.message_response.unwrap() {
+            MessageResponse::ListServicesResponse(list) => {
+                Ok(list.service.into_iter().map(|service| service.name).collect())
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    [stable.await, old.await]
+}
+
+#[tokio::test]
+async fn the_api_is_described_only_where_the_configuration_says_so() {
+    let home = Home::software(PROGRAM);
+    let gateway = home.start();
+    for services in reflected(&gateway).await {
+        let services = services.unwrap();
+        for name in ["skms.v1.KeyManagement", "skms.v1.SystemService", "grpc.health.v1.Health"] {
+            assert!(services.contains(name), "{name}: {services:?}");
+        }
+    }
+    assert!(gateway.stop().await.success());
+    let gateway = home.start_with([("SKMS__SERVER__REFLECTION", "false".into())]);
+    assert_eq!(reflected(&gateway).await, [Err(Code::Unimplemented), Err(Code::Unimplemented)]);
+}
+
+/// Both sockets speak the same API; a Unix socket says which user is there.
+#[tokio::test]
+async fn the_unix_socket_serves_as_the_port_does() {
+    let home = Home::software(PROGRAM);
+    let gateway = home.start();
+    let endpoint = format!("unix:{}", gateway.socket().display()).parse().unwrap();
+    let local = skms::client::Client::connect(skms::client::ClientConfig::new(endpoint)).await.unwrap();
+    let made = local.create_key(create("ed25519", "key", "")).await.unwrap();
+    let request = proto::GetKeyRequest { key_id: "key".into(), ..Default::default() };
+    assert_eq!(gateway.client().await.get_key(request).await.unwrap(), made);
+    let peers: Vec<_> = home
+        .audit()
+        .iter()
+        .filter(|record| record["key"] == "key" && record["phase"] == "outcome")
+        .map(|record| record["peer"].as_str().unwrap().to_owned())
+        .collect();
+    let uid = rustix::process::getuid().as_raw();
+    assert_eq!(peers[0], format!("unix:uid={uid}"));
+    assert!(peers[1].starts_with("127.0.0.1:"), "{peers:?}");
+}
