@@ -14,6 +14,7 @@ mod create;
 mod life;
 mod list;
 mod refusals;
+mod repeat;
 mod rotate;
 mod sign;
 mod system;
