@@ -9,10 +9,12 @@
 )]
 
 mod ask;
+mod command_line;
 mod conformance;
 mod create;
 mod life;
 mod list;
+mod program;
 mod refusals;
 mod repeat;
 mod rotate;
