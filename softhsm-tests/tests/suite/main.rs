@@ -12,6 +12,7 @@ mod ask;
 mod command_line;
 mod conformance;
 mod create;
+mod crowd;
 mod life;
 mod list;
 mod program;
