@@ -41,7 +41,7 @@ start_gateway() {
         die "something already listens on $ADDRESS:$PORT, perhaps another \`make run\`; stop it first"
     fi
     say "Starting the gateway (its log: $LOG)"
-    printf '$ skms serve --config config/dev.toml &\n'
+    printf '\n$ . var/dev/env\n$ skms serve --config config/dev.toml &\n'
     trap 'quit $?' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
