@@ -1,0 +1,84 @@
+//! A bare gRPC server: tonic as it comes, the messages of SignMessage in their
+//! usual sizes, and nothing done between them.
+
+use std::{future::pending, net::SocketAddr, thread};
+
+use skms::proto::{
+    CreateKeyRequest, GetKeyRequest, KeyResponse, ListKeysRequest, ListKeysResponse, RotateKeyRequest,
+    SignRequest, SignResponse, VerifyRequest, VerifyResponse,
+    key_management_server::{KeyManagement, KeyManagementServer},
+    sign_request::Input,
+};
+use tonic::{
+    Request, Response, Status,
+    transport::{Server, server::TcpIncoming},
+};
+
+use crate::child::{self, Child};
+
+/// Starts it and says where it listens.
+pub(crate) fn start() -> (Child, String) {
+    let mut child = Child::start(child::ECHO, []);
+    let endpoint = child.line();
+    (child, endpoint)
+}
+
+pub(crate) fn serve() {
+    // The parent never writes: this returns when it has gone.
+    thread::spawn(|| {
+        child::answer(|_| Box::new(|| {}));
+        std::process::exit(0);
+    });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let incoming = TcpIncoming::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        println!("http://{}", incoming.local_addr().unwrap());
+        let server = Server::builder().add_service(KeyManagementServer::new(Echo));
+        server.serve_with_incoming(incoming.with_nodelay(Some(true))).await.unwrap();
+        pending::<()>().await;
+    });
+}
+
+struct Echo;
+
+#[tonic::async_trait]
+impl KeyManagement for Echo {
+    async fn sign_message(&self, request: Request<SignRequest>) -> Result<Response<SignResponse>, Status> {
+        let request = request.into_inner();
+        let Some(Input::Message(signature)) = request.input else { return Err(other()) };
+        Ok(Response::new(SignResponse {
+            signature,
+            key_id: request.key_id,
+            version: 1,
+            algorithm: request.algorithm,
+            encoding: 1,
+            signature_crc32c: 1,
+            protection_level: 1,
+            ..SignResponse::default()
+        }))
+    }
+
+    async fn create_key(&self, _: Request<CreateKeyRequest>) -> Result<Response<KeyResponse>, Status> {
+        Err(other())
+    }
+
+    async fn get_key(&self, _: Request<GetKeyRequest>) -> Result<Response<KeyResponse>, Status> {
+        Err(other())
+    }
+
+    async fn list_keys(&self, _: Request<ListKeysRequest>) -> Result<Response<ListKeysResponse>, Status> {
+        Err(other())
+    }
+
+    async fn rotate_key(&self, _: Request<RotateKeyRequest>) -> Result<Response<KeyResponse>, Status> {
+        Err(other())
+    }
+
+    async fn verify_signature(&self, _: Request<VerifyRequest>) -> Result<Response<VerifyResponse>, Status> {
+        Err(other())
+    }
+}
+
+fn other() -> Status {
+    Status::unimplemented("only SignMessage with a message is measured")
+}

@@ -1,0 +1,145 @@
+//! Load: so many calls in flight, for some time, and what came of it.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use skms::proto::{SignRequest, key_management_client::KeyManagementClient};
+use tokio::task::JoinSet;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::process;
+
+/// What was measured of one row in one round.
+pub(crate) struct Sample {
+    pub(crate) elapsed: Duration,
+    /// What the process under test used.
+    pub(crate) cpu: Duration,
+    latencies: Histogram<u64>,
+    /// Set instead of the histogram when it was another process that had it.
+    summary: Option<Summary>,
+}
+
+#[derive(Clone, Copy)]
+struct Summary {
+    operations: u64,
+    p50: Duration,
+    p99: Duration,
+}
+
+/// Nanoseconds from less than the fastest signature to more than any timeout, to 1 %.
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(100, 100_000_000_000, 2).unwrap()
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self { elapsed: Duration::ZERO, cpu: Duration::ZERO, latencies: histogram(), summary: None }
+    }
+}
+
+impl Sample {
+    pub(crate) fn took(&mut self, latency: Duration) {
+        self.latencies.saturating_record(u64::try_from(latency.as_nanos()).unwrap());
+    }
+
+    /// Two lanes that ran side by side.
+    pub(crate) fn beside(mut self, other: Self) -> Self {
+        self.elapsed = self.elapsed.max(other.elapsed);
+        self.cpu += other.cpu;
+        self.latencies.add(other.latencies).unwrap();
+        self
+    }
+
+    fn summary(&self) -> Summary {
+        let quantile = |at| Duration::from_nanos(self.latencies.value_at_quantile(at));
+        self.summary.unwrap_or_else(|| Summary {
+            operations: self.latencies.len(),
+            p50: quantile(0.5),
+            p99: quantile(0.99),
+        })
+    }
+
+    /// Operations per second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.operations() / self.elapsed.as_secs_f64()
+    }
+
+    /// CPU microseconds per operation.
+    pub(crate) fn cpu_micros(&self) -> f64 {
+        micros(self.cpu) / self.operations()
+    }
+
+    pub(crate) fn p50_micros(&self) -> f64 {
+        micros(self.summary().p50)
+    }
+
+    pub(crate) fn p99_micros(&self) -> f64 {
+        micros(self.summary().p99)
+    }
+
+    /// At least one, so that it can be divided by.
+    fn operations(&self) -> f64 {
+        f64::from(u32::try_from(self.summary().operations.max(1)).unwrap())
+    }
+
+    /// As it travels from a child.
+    pub(crate) fn line(&self) -> String {
+        let Summary { operations, p50, p99 } = self.summary();
+        let [elapsed, cpu, p50, p99] =
+            [self.elapsed, self.cpu, p50, p99].map(|duration| duration.as_nanos().to_string());
+        format!("{operations} {elapsed} {cpu} {p50} {p99}")
+    }
+
+    pub(crate) fn parse(line: &str) -> Self {
+        let numbers: Vec<u64> = line.split(' ').map(|word| word.parse().unwrap()).collect();
+        let [operations, elapsed, cpu, p50, p99] = numbers.try_into().unwrap();
+        let [elapsed, cpu, p50, p99] = [elapsed, cpu, p50, p99].map(Duration::from_nanos);
+        Self { elapsed, cpu, summary: Some(Summary { operations, p50, p99 }), ..Self::default() }
+    }
+}
+
+pub(crate) fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+/// A server of `KeyManagement`, and connections with it.
+pub(crate) struct Target {
+    pub(crate) pid: u32,
+    connections: Vec<KeyManagementClient<Channel>>,
+}
+
+/// More calls in flight than connections share them.
+const CONNECTIONS: usize = 4;
+
+impl Target {
+    pub(crate) async fn connect(pid: u32, endpoint: &str) -> Self {
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let channel = Endpoint::from_shared(endpoint.to_owned()).unwrap().connect().await.unwrap();
+            connections.push(KeyManagementClient::new(channel));
+        }
+        Self { pid, connections }
+    }
+
+    /// Keeps `lanes` calls in flight for some time.
+    pub(crate) async fn sign(&self, request: &SignRequest, lanes: usize, time: Duration) -> Sample {
+        let mut tasks = JoinSet::new();
+        let (begun, cpu) = (Instant::now(), process::cpu(self.pid));
+        for lane in self.connections.iter().cycle().take(lanes) {
+            let (mut connection, request) = (lane.clone(), request.clone());
+            tasks.spawn(async move {
+                let mut sample = Sample::default();
+                while begun.elapsed() < time {
+                    let one = Instant::now();
+                    connection.sign_message(request.clone()).await.unwrap();
+                    sample.took(one.elapsed());
+                }
+                sample
+            });
+        }
+        let mut whole = tasks.join_all().await.into_iter().fold(Sample::default(), Sample::beside);
+        whole.elapsed = begun.elapsed();
+        whole.cpu = process::cpu(self.pid) - cpu;
+        whole
+    }
+}

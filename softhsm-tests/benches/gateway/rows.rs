@@ -1,0 +1,190 @@
+//! What is measured: the rows of the table, and the processes behind them.
+
+use std::{
+    env,
+    time::{Duration, Instant},
+};
+
+use skms::{
+    client::Client,
+    proto::{CreateKeyRequest, KeyParams, SignRequest, SignatureAlgorithm, sign_request::Input},
+};
+use skms_backend::KeyType;
+use skms_tests::gateway::{Gateway, Home};
+use tokio::runtime::Runtime;
+
+use crate::{
+    child::{self, Child},
+    device, echo,
+    load::{Sample, Target},
+    process::{self, Memory},
+    software,
+};
+
+/// What is signed, and what the bare server sends back: as long as a signature.
+pub(crate) const MESSAGE: &[u8] = &[b'm'; 64];
+
+const KEY_TYPES: [KeyType; 3] = [KeyType::EcP256, KeyType::Rsa2048, KeyType::Ed25519];
+/// Calls in flight at a server: one alone, a few for each core, a queue.
+const IN_FLIGHT: [usize; 3] = [1, 8, 64];
+const SESSIONS: [usize; 3] = [1, 2, 4];
+const THREADS: [usize; 2] = [1, 2];
+
+/// One row of the table.
+pub(crate) struct Row {
+    pub(crate) what: What,
+    /// Calls in flight, sessions or threads.
+    pub(crate) lanes: usize,
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// Who signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// Nobody: the bare RPC.
+    Echo,
+    /// A device or library without a gateway.
+    Bare { backend: &'static str, key_type: KeyType },
+    /// A gateway; 0 is the one that is measured, 1 the one that it is measured against.
+    Gateway { number: usize, backend: &'static str, key_type: KeyType },
+}
+
+impl What {
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Echo => "bare RPC".to_owned(),
+            Self::Bare { backend: "hsm", key_type } => format!("{key_type} bare SoftHSM2"),
+            Self::Bare { key_type, .. } => format!("{key_type} bare aws-lc-rs"),
+            Self::Gateway { number: 0, backend, key_type } => format!("{key_type} gateway, {backend}"),
+            Self::Gateway { backend, key_type, .. } => format!("{key_type} against, {backend}"),
+        }
+    }
+}
+
+/// Everything that takes part.
+pub(crate) struct Field {
+    pub(crate) rows: Vec<Row>,
+    runtime: Runtime,
+    echo: (Child, Target),
+    device: Option<Child>,
+    software: Child,
+    gateways: Vec<(Home, Gateway, Target)>,
+}
+
+impl Field {
+    /// Starts every process and makes the keys. `only` is a part of the names of
+    /// the rows that are wanted.
+    pub(crate) fn prepare(only: &str) -> Self {
+        let begun = Instant::now();
+        let runtime = Runtime::new().unwrap();
+        let (echo, endpoint) = echo::start();
+        let echo_target = runtime.block_on(Target::connect(echo.pid(), &endpoint));
+        let program = env::var("SKMS_BENCH_PROGRAM");
+        let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_skms-failpoints").to_owned());
+        let programs = [Some(program), env::var("SKMS_BENCH_AGAINST").ok()];
+        let gateways: Vec<_> =
+            programs.into_iter().flatten().map(|program| gateway(&runtime, &program)).collect();
+        // It uses the keys of the first gateway, which are there now.
+        let device = gateways.first().and_then(|(home, ..)| home.softhsm()).map(device::start);
+        let backends = gateways.first().map(|(home, ..)| home.backends()).unwrap_or_default();
+        let mut rows = rows(&backends, gateways.len());
+        rows.retain(|row| row.what == What::Echo || row.what.name().contains(only));
+        println!("prepared in {:.1} s", begun.elapsed().as_secs_f32());
+        Self {
+            rows,
+            echo: (echo, echo_target),
+            device,
+            software: Child::start(child::SOFTWARE, []),
+            gateways,
+            runtime,
+        }
+    }
+
+    /// Measures every row once, in turn.
+    pub(crate) fn round(&mut self, time: Duration) {
+        let Self { rows, runtime, echo, device, software, gateways } = self;
+        for row in rows {
+            let sample = match row.what {
+                What::Echo => {
+                    runtime.block_on(echo.1.sign(&request("soft", KeyType::EcP256), row.lanes, time))
+                }
+                What::Bare { backend: "hsm", key_type } => {
+                    device.as_mut().unwrap().sign(key_type, row.lanes, time)
+                }
+                What::Bare { key_type, .. } => software.sign(key_type, row.lanes, time),
+                What::Gateway { number, backend, key_type } => {
+                    let (_, _, target) = gateways.get(number).unwrap();
+                    runtime.block_on(target.sign(&request(backend, key_type), row.lanes, time))
+                }
+            };
+            row.samples.push(sample);
+        }
+    }
+
+    /// The memory of the gateway that is measured.
+    pub(crate) fn memory(&self) -> Memory {
+        let (_, gateway, _) = self.gateways.first().unwrap();
+        process::memory(gateway.pid())
+    }
+}
+
+/// What is compared stands together, so that it is measured together.
+fn rows(backends: &[&'static str], gateways: usize) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut add = |what: &What, lanes: &[usize]| {
+        rows.extend(lanes.iter().map(|&lanes| Row { what: what.clone(), lanes, samples: Vec::new() }));
+    };
+    add(&What::Echo, &IN_FLIGHT);
+    for key_type in KEY_TYPES {
+        for &backend in backends {
+            let bare: &[usize] = if backend == "hsm" { &SESSIONS } else { &THREADS };
+            add(&What::Bare { backend, key_type }, bare);
+            for lanes in IN_FLIGHT {
+                for number in 0..gateways {
+                    add(&What::Gateway { number, backend, key_type }, &[lanes]);
+                }
+            }
+        }
+    }
+    rows
+}
+
+fn gateway(runtime: &Runtime, program: &str) -> (Home, Gateway, Target) {
+    let home = Home::new(program);
+    let gateway = home.start();
+    let target = runtime.block_on(async {
+        make_keys(&gateway.client().await, &home.backends()).await;
+        Target::connect(gateway.pid(), &gateway.endpoint()).await
+    });
+    (home, gateway, target)
+}
+
+async fn make_keys(client: &Client, backends: &[&str]) {
+    for backend in backends {
+        for key_type in KEY_TYPES {
+            let request = CreateKeyRequest {
+                key_type: key_type.name().to_owned(),
+                key_id: format!("{key_type}-{backend}"),
+                params: Some(KeyParams { backend: (*backend).to_owned(), ..KeyParams::default() }),
+                ..CreateKeyRequest::default()
+            };
+            client.create_key(request).await.unwrap();
+        }
+    }
+}
+
+fn request(backend: &str, key_type: KeyType) -> SignRequest {
+    let algorithm = match key_type {
+        KeyType::Rsa2048 => SignatureAlgorithm::RsaPkcs1Sha256,
+        KeyType::EcP256 => SignatureAlgorithm::EcdsaP256Sha256,
+        KeyType::Ed25519 => SignatureAlgorithm::Ed25519,
+        KeyType::Rsa3072 | KeyType::Rsa4096 => SignatureAlgorithm::Unspecified,
+        KeyType::EcP384 | KeyType::EcP521 | KeyType::EcSecp256k1 => SignatureAlgorithm::Unspecified,
+    };
+    SignRequest {
+        key_id: format!("{key_type}-{backend}"),
+        input: Some(Input::Message(MESSAGE.into())),
+        algorithm: algorithm.into(),
+        ..SignRequest::default()
+    }
+}
