@@ -36,7 +36,8 @@ pub use self::{
 };
 pub use crate::{
     backends::{Availability, BackendInfo},
-    gate::Call,
+    catalog::Error as CatalogError,
+    gate::{Call, Reasoned},
 };
 use crate::{
     catalog::Catalog,

@@ -12,9 +12,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use tracing::{error, warn};
 
 use crate::{
-    catalog,
-    gate::Reasoned,
-    keys::{Error, Violation},
+    keys::{CatalogError, Error, Reasoned, Violation},
     model::Reason,
 };
 
@@ -144,20 +142,20 @@ fn external(error: &Error) -> String {
             format!("the backend `{backend}` {}{code}", backend_sentence(source.class()))
         }
         Error::Catalog { source } => match source {
-            catalog::Error::KeyExists(_)
-            | catalog::Error::AliasInUse(_)
-            | catalog::Error::KeyMissing
-            | catalog::Error::EtagMismatch
-            | catalog::Error::PrimaryChanged { .. }
-            | catalog::Error::RequestIdReused
-            | catalog::Error::InProgress => source.to_string(),
-            catalog::Error::Open { .. }
-            | catalog::Error::InUse { .. }
-            | catalog::Error::Newer { .. }
-            | catalog::Error::Store { .. }
-            | catalog::Error::Migrate { .. }
-            | catalog::Error::Unreadable { .. }
-            | catalog::Error::Panicked { .. } => "the catalog cannot be read or written now".to_owned(),
+            CatalogError::KeyExists(_)
+            | CatalogError::AliasInUse(_)
+            | CatalogError::KeyMissing
+            | CatalogError::EtagMismatch
+            | CatalogError::PrimaryChanged { .. }
+            | CatalogError::RequestIdReused
+            | CatalogError::InProgress => source.to_string(),
+            CatalogError::Open { .. }
+            | CatalogError::InUse { .. }
+            | CatalogError::Newer { .. }
+            | CatalogError::Store { .. }
+            | CatalogError::Migrate { .. }
+            | CatalogError::Unreadable { .. }
+            | CatalogError::Panicked { .. } => "the catalog cannot be read or written now".to_owned(),
         },
         Error::Gate { source } => source.to_string(),
         Error::Internal { .. } => "the gateway failed; its log has the cause under the request id".to_owned(),
@@ -207,7 +205,7 @@ fn metadata(error: &Error) -> HashMap<String, String> {
             pairs.extend(source.code().map(|code| ("ckr", code.to_owned())));
             pairs
         }
-        Error::Catalog { source: catalog::Error::KeyExists(name) | catalog::Error::AliasInUse(name) } => {
+        Error::Catalog { source: CatalogError::KeyExists(name) | CatalogError::AliasInUse(name) } => {
             vec![("keyId", name.to_string())]
         }
         Error::Catalog { .. }
