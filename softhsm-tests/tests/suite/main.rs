@@ -20,5 +20,6 @@ mod refusals;
 mod repeat;
 mod rotate;
 mod sign;
+mod stop;
 mod system;
 mod verify;
