@@ -14,7 +14,7 @@ use tonic::body::Body;
 use tower::{Service, ServiceExt};
 use tracing::{debug, warn};
 
-use super::Listener;
+use super::{Listener, preface::Spoken};
 
 /// Connections at once; one more waits in the backlog of the system.
 const CONNECTIONS: usize = 1024;
@@ -98,10 +98,22 @@ async fn accept<S>(
             request.extensions_mut().insert(caller.clone());
             service.clone().oneshot(request)
         });
-        let connection = connections.watch(http2().serve_connection(TokioIo::new(stream), service));
+        // Held until the connection ends: the shutdown waits for every watcher.
+        let (watcher, stop) = (connections.watcher(), stop.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                debug!(peer = %peer.0, %error, "connection ended");
+            let spoken = tokio::select! {
+                () = stop.cancelled() => return,
+                spoken = Spoken::by(stream) => spoken,
+            };
+            let served = match spoken {
+                Ok(stream) => {
+                    let connection = http2().serve_connection(TokioIo::new(stream), service);
+                    watcher.watch(connection).await.map_err(|error| error.to_string())
+                }
+                Err(error) => Err(error.to_string()),
+            };
+            if let Err(error) = served {
+                debug!(peer = %peer.0, error, "connection ended");
             }
             drop(permit);
         });

@@ -8,6 +8,7 @@ mod connection;
 mod listen_address;
 mod listener;
 mod peer;
+mod preface;
 
 pub use self::{
     connection::serve,
