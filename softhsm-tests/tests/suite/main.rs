@@ -20,6 +20,7 @@ mod refusals;
 mod repeat;
 mod rotate;
 mod sign;
+mod start;
 mod stop;
 mod system;
 mod verify;
