@@ -16,6 +16,7 @@ mod crowd;
 mod life;
 mod list;
 mod program;
+mod record;
 mod refusals;
 mod repeat;
 mod rotate;
