@@ -9,6 +9,7 @@
 )]
 
 mod ask;
+mod away;
 mod command_line;
 mod conformance;
 mod create;
