@@ -16,8 +16,10 @@ use crate::{
 /// The command line as one user has it: no variables and no profile but their own.
 struct User<'a> {
     home: &'a Home,
-    variables: Vec<(&'static str, String)>,
+    variables: Variables,
 }
+
+type Variables = Vec<(&'static str, String)>;
 
 impl<'a> User<'a> {
     fn of(home: &'a Home, gateway: &Gateway) -> Self {
@@ -202,7 +204,7 @@ async fn the_gateway_is_named_by_flag_variable_or_profile() {
         path.display().to_string()
     };
     let named = profile("named.toml", &endpoint);
-    let table: [(&str, Vec<(&'static str, String)>, Option<i32>); 6] = [
+    let table: [(&str, Variables, Option<i32>); 6] = [
         ("health", vec![], Some(7)),
         ("health", vec![("SKMS_ENDPOINT", endpoint.clone())], Some(0)),
         ("health", vec![("SKMS_ENDPOINT", nowhere.clone())], Some(7)),

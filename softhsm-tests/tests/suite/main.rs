@@ -4,8 +4,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stdout,
-    reason = "a test that fails panics, and so does what prepares it; sizes are printed"
+    reason = "a test that fails panics, and so does what prepares it"
 )]
 
 mod ask;

@@ -135,6 +135,9 @@ pub(super) fn verify() -> Vec<Row> {
     rows
 }
 
+/// A change that makes a request wrong.
+type Spoil = fn(&mut Common);
+
 /// What is wrong, with what, what it gets, and whether that is recorded.
 type Wrong = (String, Common, String, bool);
 
@@ -150,7 +153,7 @@ fn common() -> Vec<Wrong> {
 
 /// What is wrong whatever the key.
 fn syntax() -> Vec<Wrong> {
-    let table: Vec<(&str, fn(&mut Common), &str)> = vec![
+    let table: Vec<(&str, Spoil, &str)> = vec![
         ("no key", |c| c.key.clear(), "FIELD_REQUIRED key_id"),
         ("a key in capitals", |c| c.key = "KEY".into(), "FIELD_INVALID key_id"),
         ("a key of 64 bytes", |c| c.key = "a".repeat(64), "FIELD_INVALID key_id"),
@@ -209,7 +212,7 @@ fn syntax() -> Vec<Wrong> {
 
 /// What is wrong with a key of this type or with this key.
 fn by_key(backend: &str) -> Vec<Wrong> {
-    let table: Vec<(&str, &str, fn(&mut Common), &str)> = vec![
+    let table: Vec<(&str, &str, Spoil, &str)> = vec![
         ("ec-p256", "an unknown version", |c| c.version = 3, "NotFound KEY_VERSION_NOT_FOUND"),
         ("ec-p256", "the last version of all", |c| c.version = u32::MAX, "NotFound KEY_VERSION_NOT_FOUND"),
         ("ec-p256", "another curve", |c| c.algorithm = 2, NOT_ALLOWED),
