@@ -18,6 +18,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     reason = "a benchmark panics where it cannot measure, and prints what it measured"
 )]

@@ -18,7 +18,6 @@ use crate::{
     device, echo,
     load::{Sample, Target},
     process::{self, Memory},
-    software,
 };
 
 /// What is signed, and what the bare server sends back: as long as a signature.
