@@ -8,7 +8,7 @@ use skms_tests::gateway::Home;
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::ask::{PROGRAM, create, full, metadata, sign, verify};
+use crate::ask::{PROGRAM, create, full, metadata, outcome, request_id, sign, verify};
 
 /// Reached only where the gateway never finds out.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ async fn a_token_that_is_away_is_an_error_and_never_a_reason_to_protect_less() {
     }
     let home =
         Home::new(PROGRAM).configured("[health]\nprobe_interval = \"100ms\"\nprobe_timeout = \"100ms\"\n");
-    let gateway = home.start();
+    let gateway = home.start_with([("SKMS__CATALOG__SWEEP_INTERVAL", "100ms".into())]);
     let client = gateway.client().await;
     for backend in home.backends() {
         client.create_key(create("ec-p256", backend, backend)).await.unwrap();
@@ -50,10 +50,11 @@ async fn a_token_that_is_away_is_an_error_and_never_a_reason_to_protect_less() {
     assert_eq!(metadata(&shown).state(), proto::KeyState::Enabled, "away is no state");
     // Verifying needs no device.
     assert!(client.verify(verify("hsm", "text", signature)).await.unwrap().valid);
+    let named = proto::CreateKeyRequest { request_id: request_id(), ..create("ec-p256", "named", "hsm") };
     // Neither the named backend nor the order of placement falls back.
     let away = [
         client.sign(sign("hsm", "text")).await.err(),
-        client.create_key(create("ec-p256", "named", "hsm")).await.err(),
+        client.create_key(named.clone()).await.err(),
         client.create_key(create("ec-p256", "placed", "")).await.err(),
         client.rotate_key(crate::ask::rotate("hsm")).await.err(),
     ];
@@ -70,4 +71,17 @@ async fn a_token_that_is_away_is_an_error_and_never_a_reason_to_protect_less() {
     unreachable(&client, &[]).await;
     client.sign(sign("hsm", "text")).await.unwrap();
     assert_eq!(client.health("backend/hsm").await.unwrap(), ServingStatus::Serving);
+    // What failed meanwhile left its ids free, once the sweep has looked at the token.
+    let made = tokio::time::timeout(PATIENCE, made(&client, named)).await.unwrap();
+    assert_eq!((made.id.as_str(), metadata(&made).primary_version), ("named", 1));
+}
+
+/// Asks for a key until nothing of an earlier try stands in the way.
+async fn made(client: &Client, request: proto::CreateKeyRequest) -> proto::KeyResponse {
+    loop {
+        match client.create_key(request.clone()).await {
+            Ok(key) => return key,
+            refused => assert_eq!(outcome(&refused), "Aborted CONCURRENT_MODIFICATION"),
+        }
+    }
 }
