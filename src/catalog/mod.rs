@@ -9,6 +9,9 @@
 //! any device hears of its tag, and is activated in one transaction after the
 //! device made it. What a crash leaves between the two is found by its tag.
 //!
+//! **Invariant:** a tag is activated or given up, never both: whoever wants to
+//! remove material gives its tag up first, and is told if that is too late.
+//!
 //! **Invariant:** the view never shows what is not committed.
 
 mod config;
@@ -132,31 +135,32 @@ impl Catalog {
         self.write(move |store| store.begin_rotate(&id, &version, &expected, request.as_ref())).await
     }
 
-    /// Takes a version into use: its material was made. With `promote` it
-    /// becomes the primary, unless a newer one already is. What was expected at
-    /// the beginning is checked again.
+    /// Takes the version with this tag into use: its material was made. With
+    /// `promote` it becomes the primary, unless a newer one already is. What was
+    /// expected at the beginning is checked again.
     ///
     /// # Errors
-    /// [`Error::KeyMissing`], [`Error::EtagMismatch`], [`Error::PrimaryChanged`],
-    /// and [`Error::Store`].
+    /// [`Error::KeyMissing`] also where the intent was given up meanwhile,
+    /// [`Error::EtagMismatch`], [`Error::PrimaryChanged`], and [`Error::Store`].
     pub async fn activate(
         &self,
         id: KeyId,
-        number: u32,
+        tag: KeyTag,
         made: GeneratedKey,
         promote: bool,
         expected: Expected,
     ) -> Result<Arc<Key>, Error> {
-        self.write(move |store| store.activate(&id, number, &made, promote, &expected)).await
+        self.write(move |store| store.activate(&id, tag, &made, promote, &expected)).await
     }
 
-    /// Forgets an intent: the device holds nothing of it. A key without any
-    /// other version is forgotten with it.
+    /// Gives up the intent with this tag; the tag is kept for the sweep. A key
+    /// without any other version is forgotten with it. `false` where there is no
+    /// such intent any more: it was activated, or given up before.
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn abandon(&self, id: KeyId, number: u32) -> Result<(), Error> {
-        self.write(move |store| store.abandon(&id, number)).await
+    pub async fn abandon(&self, id: KeyId, tag: KeyTag) -> Result<bool, Error> {
+        self.write(move |store| store.abandon(&id, tag)).await
     }
 
     /// The tags of every intent that was given up. Nothing on a device under such

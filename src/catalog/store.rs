@@ -118,7 +118,8 @@ impl Store {
         rows::insert_key(&transaction, key)?;
         let number = key.latest();
         remember(&transaction, request, &key.id, number)?;
-        finish(transaction, &key.id, number, "create-begun", |key| Begun::New(Arc::clone(key)))
+        let revision = next_revision(&transaction)?;
+        finish(transaction, revision, &key.id, number, "create-begun", |key| Begun::New(Arc::clone(key)))
     }
 
     pub(super) fn begin_rotate(
@@ -137,13 +138,14 @@ impl Store {
         let version = Version { number: key.latest() + 1, ..version.clone() };
         rows::insert_version(&transaction, id, &version)?;
         remember(&transaction, request, id, version.number)?;
-        finish(transaction, id, version.number, "rotate-begun", |key| Begun::New(Arc::clone(key)))
+        let revision = next_revision(&transaction)?;
+        finish(transaction, revision, id, version.number, "rotate-begun", |key| Begun::New(Arc::clone(key)))
     }
 
     pub(super) fn activate(
         &mut self,
         id: &KeyId,
-        number: u32,
+        tag: KeyTag,
         made: &GeneratedKey,
         promote: bool,
         expected: &Expected,
@@ -152,22 +154,21 @@ impl Store {
         let transaction = self.begin()?;
         let key = load_one(&transaction, id)?.ok_or(Error::KeyMissing)?;
         check(&key, expected)?;
-        let pending = transaction.execute(
+        let activated = transaction.query_row(
             "UPDATE versions SET state = ?3, blob = ?4, public_key = ?5, generated = ?6
-             WHERE key_id = ?1 AND number = ?2 AND state = ?7",
+             WHERE key_id = ?1 AND tag = ?2 AND state = ?7 RETURNING number",
             params![
                 id.as_str(),
-                number,
+                tag.as_bytes(),
                 State::Enabled.name(),
                 made.blob.as_ref(),
                 made.public_key.spki_der().as_ref(),
                 now,
                 State::PendingGeneration.name(),
             ],
-        )?;
-        if pending == 0 {
-            return Err(Error::KeyMissing);
-        }
+            |row| row.get(0),
+        );
+        let number: u32 = activated.optional()?.ok_or(Error::KeyMissing)?;
         // A slower rotation must not take the primary back from a newer one.
         let primary = if promote { key.primary.max(number) } else { key.primary };
         let revision = next_revision(&transaction)?;
@@ -181,19 +182,23 @@ impl Store {
             "UPDATE requests SET answer = ?3 WHERE key_id = ?1 AND number = ?2 AND answer IS NULL",
             params![id.as_str(), number, answer],
         )?;
-        finish(transaction, id, number, "activated", Arc::clone)
+        finish(transaction, revision, id, number, "activated", Arc::clone)
     }
 
-    pub(super) fn abandon(&mut self, id: &KeyId, number: u32) -> Result<Written<()>, Error> {
+    pub(super) fn abandon(&mut self, id: &KeyId, tag: KeyTag) -> Result<Written<bool>, Error> {
         let transaction = self.begin()?;
+        let abandoned = transaction.query_row(
+            "DELETE FROM versions WHERE key_id = ?1 AND tag = ?2 AND state = ?3 RETURNING number, backend",
+            params![id.as_str(), tag.as_bytes(), State::PendingGeneration.name()],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        );
+        let Some((number, backend)) = abandoned.optional()? else {
+            return Ok(Written { value: false, change: None });
+        };
+        let (number, backend): (u32, String) = (number, backend);
         transaction.execute(
-            "INSERT OR IGNORE INTO withdrawn SELECT tag, backend, ?4 FROM versions
-             WHERE key_id = ?1 AND number = ?2 AND state = ?3",
-            params![id.as_str(), number, State::PendingGeneration.name(), rows::millis(SystemTime::now())],
-        )?;
-        transaction.execute(
-            "DELETE FROM versions WHERE key_id = ?1 AND number = ?2 AND state = ?3",
-            params![id.as_str(), number, State::PendingGeneration.name()],
+            "INSERT INTO withdrawn VALUES (?1, ?2, ?3)",
+            params![tag.as_bytes(), backend, rows::millis(SystemTime::now())],
         )?;
         transaction.execute(
             "DELETE FROM requests WHERE key_id = ?1 AND number = ?2 AND answer IS NULL",
@@ -203,9 +208,10 @@ impl Store {
             "DELETE FROM keys WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM versions WHERE key_id = ?1)",
             [id.as_str()],
         )?;
-        finish(transaction, id, number, "abandoned", |_| ()).or_else(|error| match error {
+        let revision = next_revision(&transaction)?;
+        finish(transaction, revision, id, number, "abandoned", |_| true).or_else(|error| match error {
             // The key went with its only version.
-            Error::KeyMissing => Ok(Written { value: (), change: Some(Change::Removed(id.clone())) }),
+            Error::KeyMissing => Ok(Written { value: true, change: Some(Change::Removed(id.clone())) }),
             error => Err(error),
         })
     }
@@ -337,12 +343,12 @@ fn remember(
 /// [`Error::KeyMissing`], after the commit, when the key is no more.
 fn finish<T>(
     transaction: Transaction<'_>,
+    revision: u64,
     id: &KeyId,
     number: u32,
     kind: &str,
     value: impl FnOnce(&Arc<Key>) -> T,
 ) -> Result<Written<T>, Error> {
-    let revision = next_revision(&transaction)?;
     transaction.execute(
         "INSERT INTO changes VALUES (?1, ?2, ?3, ?4, ?5)",
         params![rows::signed(revision), id.as_str(), number, kind, rows::millis(SystemTime::now())],

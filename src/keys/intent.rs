@@ -45,6 +45,17 @@ impl Drop for Working {
     }
 }
 
+/// What became of an intent that was to be given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Withdrawn {
+    /// It is gone, and so is whatever the device held of it.
+    Wholly,
+    /// Something of it is left to the next sweep.
+    Left,
+    /// It was no intent any more.
+    Never,
+}
+
 impl Keyring {
     /// Marks versions as being worked on. To be called before their intent is written.
     pub(super) fn at_work(&self, versions: &[Arc<Version>]) -> Working {
@@ -54,7 +65,7 @@ impl Keyring {
     }
 
     /// Has the device make the material, and takes it into use. When that fails,
-    /// whatever was made is removed, and then the intent.
+    /// the intent is given up, and whatever was made is removed.
     pub(super) async fn fulfil(&self, permit: &Permit, intent: Intent) -> Result<Arc<Key>, Error> {
         let id = intent.key.id.clone();
         let Some(version) = intent.key.version(intent.number) else {
@@ -71,8 +82,7 @@ impl Keyring {
         let failed = match device.generate(&intent.spec, tag, &ctx).await {
             Ok(made) => {
                 failpoint::reached(intent.made);
-                let activated =
-                    self.catalog.activate(id, intent.number, made, intent.promote, intent.expected).await;
+                let activated = self.catalog.activate(id, tag, made, intent.promote, intent.expected).await;
                 match activated {
                     Ok(key) => return Ok(key),
                     Err(error) => Error::from(error),
@@ -92,19 +102,32 @@ impl Keyring {
         Err(failed)
     }
 
-    /// Removes what a device may hold of a version, and then its intent. Where
-    /// the device does not confirm, the intent stays for the next sweep.
-    pub(super) async fn withdraw(&self, permit: &Permit, key: &Key, version: &Version, tag: KeyTag) -> bool {
-        let Some(device) = permit.device(&version.backend) else { return false };
+    /// Gives up an intent, and then removes what a device may hold of it. In this
+    /// order, because only the catalog knows whether it is too late: an activation
+    /// may have come first, or have failed in a way that still comes true after a
+    /// crash. What the device does not confirm to have removed is left to the
+    /// sweep, which finds it by its tag.
+    pub(super) async fn withdraw(
+        &self,
+        permit: &Permit,
+        key: &Key,
+        version: &Version,
+        tag: KeyTag,
+    ) -> Withdrawn {
+        match self.catalog.abandon(key.id.clone(), tag).await {
+            Ok(true) => {}
+            Ok(false) => return Withdrawn::Never,
+            Err(error) => {
+                warn!(key = %key.id, version = version.number, %error, "intent left to the sweep");
+                return Withdrawn::Left;
+            }
+        }
+        let Some(device) = permit.device(&version.backend) else { return Withdrawn::Left };
         let ctx = permit.patient_context(self.limits.operation_timeout);
         if let Err(error) = device.destroy(tag, &ctx).await {
             warn!(key = %key.id, version = version.number, %tag, %error, "remnant left to the sweep");
-            return false;
+            return Withdrawn::Left;
         }
-        if let Err(error) = self.catalog.abandon(key.id.clone(), version.number).await {
-            warn!(key = %key.id, version = version.number, %error, "intent left to the sweep");
-            return false;
-        }
-        true
+        Withdrawn::Wholly
     }
 }

@@ -19,7 +19,7 @@ use std::{
 use skms_backend::{KeyTag, Selector};
 use tracing::{info, warn};
 
-use super::{Call, Error, Keyring};
+use super::{Call, Error, Keyring, intent::Withdrawn};
 use crate::{
     auth::Caller,
     gate::{Permit, Subject},
@@ -50,10 +50,11 @@ impl Keyring {
             if self.at_work.lock().contains(&tag) {
                 continue;
             }
-            if self.withdraw_intent(key, version, tag).await? {
-                swept.intents += 1;
-            } else {
-                swept.left += 1;
+            match self.withdraw_intent(key, version, tag).await? {
+                Withdrawn::Wholly => swept.intents += 1,
+                Withdrawn::Left => swept.left += 1,
+                // Its call came to an end since the intents were listed.
+                Withdrawn::Never => {}
             }
         }
         for (backend, tag) in self.orphans().await? {
@@ -75,7 +76,7 @@ impl Keyring {
         key: Arc<Key>,
         version: Arc<Version>,
         tag: KeyTag,
-    ) -> Result<bool, Error> {
+    ) -> Result<Withdrawn, Error> {
         let keyring = self.clone();
         self.gate
             .admit(
@@ -158,7 +159,8 @@ impl Keyring {
             caller: Caller::gateway(),
             peer: "".into(),
             request_id: uuid::Uuid::new_v4().to_string().into(),
-            deadline: Instant::now() + self.limits.generate_timeout,
+            // Longer than any device call that it makes.
+            deadline: Instant::now() + self.limits.generate_timeout + self.limits.operation_timeout,
             priority: skms_backend::Priority::Low,
         }
     }
