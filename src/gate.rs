@@ -14,10 +14,12 @@
 use std::{
     borrow::Cow,
     future::Future,
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Instant, SystemTime},
 };
 
+use futures_util::FutureExt;
 use parking_lot::Mutex;
 use skms_backend::{Capabilities, KeyBackend, OpContext, Priority};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -202,7 +204,9 @@ impl Pass {
             facts: Arc::clone(&self.facts),
             abandoned: self.abandoned.clone(),
         };
-        let outcome = work(permit).await;
+        // A panic is an outcome, too: recorded, and answered like any other.
+        let working = AssertUnwindSafe(async { work(permit).await }).catch_unwind();
+        let outcome = working.await.unwrap_or_else(|_| Err(Error::Panicked.into()));
         let result = match &outcome {
             Ok(_) => Cow::Borrowed("ok"),
             Err(error) => Cow::Borrowed(error.reason().text()),
