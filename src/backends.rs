@@ -42,6 +42,12 @@ pub fn open(config: &Config, instance: Uuid) -> Result<(Devices, Arc<Backends>),
     Ok(info::split(map, order))
 }
 
+/// Backends that a test has made itself.
+#[cfg(test)]
+pub(crate) fn of(map: BTreeMap<BackendName, Arc<dyn KeyBackend>>) -> (Devices, Arc<Backends>) {
+    info::split(map, &[])
+}
+
 /// A backend that could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open the backend `{backend}`")]

@@ -88,3 +88,6 @@ impl Keyring {
 fn known(found: Found) -> Result<Arc<Key>, Error> {
     found.map_err(|name| Error::KeyNotFound { name })
 }
+
+#[cfg(test)]
+mod tests;
