@@ -16,7 +16,7 @@ mod record;
 use std::{
     fs::{File, OpenOptions},
     io::Write,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{FileExt, OpenOptionsExt},
     path::PathBuf,
     sync::Arc,
     thread,
@@ -55,8 +55,14 @@ impl Log {
         if let Some(directory) = config.path.parent() {
             std::fs::create_dir_all(directory).map_err(failed)?;
         }
-        let file =
-            OpenOptions::new().create(true).append(true).mode(0o600).open(&config.path).map_err(failed)?;
+        // Read to see how it ends, and only then.
+        let file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .mode(0o600)
+            .open(&config.path)
+            .map_err(failed)?;
         let durability = config.durability;
         let (lines, waiting) = mpsc::channel(QUEUE);
         thread::Builder::new()
@@ -86,9 +92,9 @@ impl Log {
 fn write(mut file: File, durability: Durability, mut waiting: mpsc::Receiver<Line>) {
     let mut batch = Vec::new();
     let mut buffer = Vec::new();
-    // A record cut off by a full disk is ended before the next one, so that it
-    // spoils only itself.
-    let mut torn = false;
+    // A record that a crash or a full disk cut off is ended before the next one, so
+    // that it spoils only itself.
+    let mut torn = is_torn(&file);
     while waiting.blocking_recv_many(&mut batch, QUEUE) > 0 {
         buffer.clear();
         if torn {
@@ -103,7 +109,7 @@ fn write(mut file: File, durability: Durability, mut waiting: mpsc::Receiver<Lin
             Durability::Fsync => file.sync_data(),
         });
         failpoint::reached("audit.after-write");
-        torn = outcome.is_err();
+        torn = outcome.is_err() && is_torn(&file);
         let outcome = outcome.map_err(Arc::new);
         if let Err(error) = &outcome {
             error!(%error, records = batch.len(), "cannot write the audit log");
@@ -113,6 +119,15 @@ fn write(mut file: File, durability: Durability, mut waiting: mpsc::Receiver<Lin
             let _ = line.written.send(outcome.clone());
         }
     }
+}
+
+/// Whether the file ends in the middle of a line. Where that cannot be found out,
+/// an empty line too many does less harm than a spoilt record.
+fn is_torn(file: &File) -> bool {
+    let Ok(about) = file.metadata() else { return true };
+    let Some(last) = about.len().checked_sub(1) else { return false };
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, last).is_err() || byte != *b"\n"
 }
 
 /// Why a record was not written.
@@ -133,3 +148,6 @@ pub enum Error {
         source: Arc<std::io::Error>,
     },
 }
+
+#[cfg(test)]
+mod tests;
