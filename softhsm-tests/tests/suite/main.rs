@@ -11,6 +11,7 @@ mod ask;
 mod away;
 mod command_line;
 mod conformance;
+mod crash;
 mod create;
 mod crowd;
 mod life;
