@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Whose work a call is, so that a queue can be fair between callers. It is a
-/// number without a name: a backend does not know who is calling.
+/// number without a name: a backend does not know who is calling. The queue does
+/// not use it yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flow(pub u64);
 
-/// How urgent a call is against others in the same queue.
+/// How urgent a call is against others in the same queue. The queue does not use
+/// it yet: every call is served in its turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
     /// Bulk work that may wait.
@@ -28,6 +30,9 @@ pub struct OpContext {
     /// When the caller stops waiting. A call that is still queued then never
     /// reaches the device.
     pub deadline: Instant,
+    /// When the work is not worth beginning any more, if that is sooner: work that
+    /// must be finished once it has begun need not be begun for a caller who left.
+    pub start_by: Instant,
     /// Cancelled when nobody wants the answer any more.
     pub cancellation: CancellationToken,
     /// Whose work this is.
@@ -40,8 +45,10 @@ impl OpContext {
     /// A call that must be answered within `limit` from now.
     #[must_use]
     pub fn within(limit: Duration) -> Self {
+        let deadline = Instant::now() + limit;
         Self {
-            deadline: Instant::now() + limit,
+            deadline,
+            start_by: deadline,
             cancellation: CancellationToken::new(),
             flow: Flow::default(),
             priority: Priority::default(),

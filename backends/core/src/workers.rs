@@ -70,6 +70,13 @@ pub struct WorkersConfig {
     pub queue: NonZeroUsize,
 }
 
+impl WorkersConfig {
+    /// The most contexts: each is a thread, and no device computes on so many.
+    pub const MAX_CONTEXTS: usize = 256;
+    /// The longest queue: what waits behind so many has long been given up.
+    pub const MAX_QUEUE: usize = 64 * 1024;
+}
+
 impl Default for WorkersConfig {
     fn default() -> Self {
         const CONTEXTS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
@@ -151,6 +158,8 @@ impl<D: Device> Workers<D> {
             wake: (0..contexts).map(|_| Condvar::new()).collect(),
             alive: watch::Sender::new(contexts),
         });
+        // From here on an early return closes what was started.
+        let workers = Self { shared: Arc::clone(&shared) };
         for index in 0..contexts {
             let worker = Arc::clone(&shared);
             thread::Builder::new()
@@ -158,7 +167,7 @@ impl<D: Device> Workers<D> {
                 .spawn(move || worker.serve(index))
                 .map_err(|error| Error::new(Class::Broken, Operation::Open).source(error))?;
         }
-        Ok(Self { shared })
+        Ok(workers)
     }
 
     /// The device behind the pool.
@@ -196,11 +205,16 @@ impl<D: Device> Workers<D> {
         if ctx.cancellation.is_cancelled() {
             return Err(Error::new(Class::Cancelled, operation));
         }
-        if ctx.deadline <= Instant::now() {
+        let start_by = ctx.start_by.min(ctx.deadline);
+        if start_by <= Instant::now() {
             return Err(Error::new(Class::Timeout, operation));
         }
         let (answer, result) = oneshot::channel();
         let work: Work<D> = Box::new(move |context| {
+            // Its caller went while it was being handed over.
+            if answer.is_closed() {
+                return None;
+            }
             let outcome = match context {
                 Ok((device, context)) => catch_unwind(AssertUnwindSafe(|| job(device, context)))
                     .unwrap_or_else(|_| {
@@ -214,31 +228,33 @@ impl<D: Device> Workers<D> {
             let _ = answer.send(outcome);
             class
         });
-        let ticket = self.shared.submit(operation, cost, ctx.deadline, work)?;
+        let ticket = self.shared.submit(operation, cost, start_by, work)?;
         let mut withdrawal = Withdrawal { shared: &self.shared, ticket: Some(ticket) };
-        let outcome = tokio::select! {
-            biased;
-            outcome = result => {
-                withdrawal.ticket = None;
-                outcome.unwrap_or_else(|_| Err(Error::new(Class::Timeout, operation)))
+        let mut result = std::pin::pin!(result);
+        let mut until = start_by;
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut result => {
+                    withdrawal.ticket = None;
+                    return outcome.unwrap_or_else(|_| Err(Error::new(Class::Timeout, operation)));
+                }
+                () = ctx.cancellation.cancelled() => return Err(Error::new(Class::Cancelled, operation)),
+                () = tokio::time::sleep_until(until.into()) => {
+                    // What has begun by now may go on to its deadline.
+                    if until == ctx.deadline || withdrawal.withdraw() {
+                        return Err(Error::new(Class::Timeout, operation));
+                    }
+                    until = ctx.deadline;
+                }
             }
-            () = ctx.cancellation.cancelled() => Err(Error::new(Class::Cancelled, operation)),
-            () = tokio::time::sleep_until(ctx.deadline.into()) => Err(Error::new(Class::Timeout, operation)),
-        };
-        drop(withdrawal);
-        outcome
+        }
     }
 
     /// Refuses new jobs, finishes the accepted ones, and waits until every
     /// context is closed.
     pub async fn close(&self) {
-        {
-            let mut state = self.shared.state.lock();
-            state.closed = true;
-            for wake in &self.shared.wake {
-                wake.notify_one();
-            }
-        }
+        self.shared.close();
         let mut alive = self.shared.alive.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
         let _ = alive.wait_for(|alive| *alive == 0).await;
@@ -247,11 +263,7 @@ impl<D: Device> Workers<D> {
 
 impl<D: Device> Drop for Workers<D> {
     fn drop(&mut self) {
-        let mut state = self.shared.state.lock();
-        state.closed = true;
-        for wake in &self.shared.wake {
-            wake.notify_one();
-        }
+        self.shared.close();
     }
 }
 
@@ -261,17 +273,30 @@ struct Withdrawal<'a, D: Device> {
     ticket: Option<Ticket>,
 }
 
+impl<D: Device> Withdrawal<'_, D> {
+    /// Whether the job was still waiting; it never runs then.
+    fn withdraw(&mut self) -> bool {
+        let Some(ticket) = self.ticket.take() else { return false };
+        let withdrawn = self.shared.state.lock().queue.withdraw(ticket);
+        // Dropped after the lock is given back: a job owns what it captured.
+        withdrawn.is_some()
+    }
+}
+
 impl<D: Device> Drop for Withdrawal<'_, D> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            let withdrawn = self.shared.state.lock().queue.withdraw(ticket);
-            // Dropped here and not under the lock: a job owns what it captured.
-            drop(withdrawn);
-        }
+        self.withdraw();
     }
 }
 
 impl<D: Device> Shared<D> {
+    fn close(&self) {
+        self.state.lock().closed = true;
+        for wake in &self.wake {
+            wake.notify_one();
+        }
+    }
+
     fn submit(
         &self,
         operation: Operation,

@@ -20,6 +20,9 @@ pub(super) struct Ticket {
     cost: Cost,
 }
 
+/// One place in so many may be taken by a slow job.
+const SLOW_SHARE: usize = 4;
+
 pub(super) struct Queue<T> {
     fast: VecDeque<Entry<T>>,
     slow: VecDeque<Entry<T>>,
@@ -58,7 +61,10 @@ impl<T> Queue<T> {
 
     /// `None` when the queue is full; the item is dropped then.
     pub(super) fn push(&mut self, cost: Cost, deadline: Instant, item: T) -> Option<Ticket> {
-        if self.len() >= self.capacity {
+        // Slow jobs have a share of their own, or a few callers who make keys
+        // could take every place from those who sign.
+        let slow_is_full = cost == Cost::Slow && self.slow.len() >= self.capacity.div_ceil(SLOW_SHARE);
+        if self.len() >= self.capacity || slow_is_full {
             return None;
         }
         self.numbered += 1;
@@ -142,6 +148,15 @@ mod tests {
         assert_eq!(next(&mut queue), None);
         queue.finished(Cost::Slow);
         assert_eq!(next(&mut queue), Some("b"));
+    }
+
+    #[test]
+    fn slow_jobs_never_take_every_place() {
+        let mut queue = Queue::new(8, 1);
+        let accepted = (0..8).filter(|_| push(&mut queue, Cost::Slow, "slow").is_some()).count();
+        assert_eq!(accepted, 2);
+        let accepted = (0..8).filter(|_| push(&mut queue, Cost::Fast, "fast").is_some()).count();
+        assert_eq!(accepted, 6);
     }
 
     #[test]

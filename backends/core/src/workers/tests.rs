@@ -90,6 +90,25 @@ async fn a_caller_is_answered_at_its_deadline_and_a_late_job_never_runs() {
 }
 
 #[tokio::test]
+async fn work_that_has_begun_may_outlive_the_wish_to_begin_it() {
+    let pool = Arc::new(pool(1, 8));
+    let release = occupy(&pool, Cost::Fast).await;
+    let hurried = OpContext { start_by: Instant::now() + Duration::from_millis(5), ..soon() };
+    let waiting = pool.run(Operation::Generate, Cost::Slow, &hurried, |_, _| Ok(())).await;
+    assert_eq!(waiting.unwrap_err().class(), Class::Timeout, "it had not begun");
+    drop(release);
+    let hurried = OpContext { start_by: Instant::now() + Duration::from_millis(50), ..soon() };
+    let start_by = hurried.start_by;
+    let begun = pool.run(Operation::Generate, Cost::Slow, &hurried, move |_, _| {
+        while Instant::now() <= start_by {
+            thread::yield_now();
+        }
+        Ok(7)
+    });
+    assert_eq!(begun.await.unwrap(), 7);
+}
+
+#[tokio::test]
 async fn a_cancelled_job_leaves_the_queue() {
     let pool = Arc::new(pool(1, 1));
     let _release = occupy(&pool, Cost::Fast).await;
