@@ -8,8 +8,11 @@
 //! **Invariant:** a device can be used only through a [`Permit`], and a `Permit`
 //! is made only here, after a decision.
 //!
-//! **Invariant:** no answer without a record. When the outcome cannot be
-//! recorded, the caller learns [`Error::Audit`] and not the outcome.
+//! **Invariant:** no outcome is answered without its record. When it cannot be
+//! recorded, the caller learns [`Error::Audit`] and not the outcome. Two answers
+//! tell no outcome and so come without one: [`Error::Closing`], before anything
+//! was decided, and [`Error::Deadline`], whose work goes on and is recorded when
+//! it ends.
 
 use std::{
     borrow::Cow,
@@ -274,6 +277,13 @@ impl Permit {
             cancellation: self.abandoned.clone(),
             ..self.patient_context(limit)
         }
+    }
+
+    /// The frame of a device call that is not begun for a caller who has stopped
+    /// waiting, but comes to its end once it was begun.
+    #[must_use]
+    pub fn wanted_context(&self, limit: std::time::Duration) -> OpContext {
+        OpContext { start_by: self.call.deadline, ..self.patient_context(limit) }
     }
 
     /// The frame of a device call that must come to its end even when its caller

@@ -37,13 +37,13 @@ pub struct Caller {
 impl Caller {
     /// Whoever can reach a socket of this machine. All of them are one caller.
     #[must_use]
-    pub fn local() -> Self {
+    pub(crate) fn local() -> Self {
         Self { subject: "local".into(), method: Method::Local }
     }
 
     /// The gateway itself.
     #[must_use]
-    pub fn gateway() -> Self {
+    pub(crate) fn gateway() -> Self {
         Self { subject: "gateway".into(), method: Method::Gateway }
     }
 

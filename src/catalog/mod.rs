@@ -110,6 +110,17 @@ impl Catalog {
         self.view.load_full().tags()
     }
 
+    /// The answer that was given to this call before, if it was made before.
+    ///
+    /// # Errors
+    /// [`Error::RequestIdReused`], [`Error::InProgress`], and [`Error::Store`].
+    pub async fn first_answer(&self, request: Option<Idempotency>) -> Result<Option<Box<Key>>, Error> {
+        match request {
+            Some(request) => self.write(move |store| store.first_answer(&request)).await,
+            None => Ok(None),
+        }
+    }
+
     /// Writes down that a key and its first version are about to be made.
     ///
     /// # Errors
@@ -196,6 +207,21 @@ impl Catalog {
             Ok(written.value)
         });
         task.await.map_err(|error| Error::Panicked { source: error })?
+    }
+}
+
+impl Error {
+    /// Whether the database is damaged, so that no later try will do better.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Self::Unreadable { .. } => true,
+            Self::Store { source } => {
+                matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+            }
+            _ => false,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -23,6 +23,10 @@ use crate::{
 /// Every step of the schema, in order; a step is never changed, only added.
 const STEPS: &[M<'static>] = &[M::up(include_str!("sql/0001_keys.sql"))];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
+
+/// How long changes are kept, and tags that were given up: thousands of sweeps
+/// have looked for them by then.
+const HISTORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 pub(super) struct Store {
     connection: Connection,
@@ -96,6 +100,11 @@ impl Store {
             }
         }
         Ok(keys.into_values().collect())
+    }
+
+    pub(super) fn first_answer(&mut self, request: &Idempotency) -> Result<Written<Option<Box<Key>>>, Error> {
+        let transaction = self.begin()?;
+        Ok(Written { value: first_answer(&transaction, Some(request))?, change: None })
     }
 
     pub(super) fn begin_create(
@@ -231,6 +240,9 @@ impl Store {
         let before = now.checked_sub(REQUEST_ID_LIFETIME).map_or(0, rows::millis);
         self.connection
             .execute("DELETE FROM requests WHERE created < ?1 AND answer IS NOT NULL", [before])?;
+        let history = now.checked_sub(HISTORY).map_or(0, rows::millis);
+        self.connection.execute("DELETE FROM withdrawn WHERE at < ?1", [history])?;
+        self.connection.execute("DELETE FROM changes WHERE at < ?1", [history])?;
         Ok(Written { value: (), change: None })
     }
 
@@ -292,6 +304,11 @@ fn next_revision(transaction: &Transaction<'_>) -> Result<u64, Error> {
     Ok(u64::try_from(revision).unwrap_or_default())
 }
 
+/// Answers that are older than this are forgotten.
+fn forgotten() -> i64 {
+    SystemTime::now().checked_sub(REQUEST_ID_LIFETIME).map_or(0, rows::millis)
+}
+
 /// The answer to an earlier call with the same request id.
 fn first_answer(
     transaction: &Transaction<'_>,
@@ -301,8 +318,9 @@ fn first_answer(
     let earlier: Option<(Vec<u8>, Option<String>)> = transaction
         .query_row(
             "SELECT fingerprint, answer FROM requests
-             WHERE principal = ?1 AND action = ?2 AND request_id = ?3",
-            params![request.principal, request.action.name(), request.request_id.to_string()],
+             WHERE principal = ?1 AND action = ?2 AND request_id = ?3
+             AND (answer IS NULL OR created >= ?4)",
+            params![request.principal, request.action.name(), request.request_id.to_string(), forgotten()],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .optional()?;
@@ -322,7 +340,8 @@ fn remember(
 ) -> Result<(), Error> {
     if let Some(request) = request {
         transaction.execute(
-            "INSERT INTO requests VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, ?7)",
+            // In place of one that is forgotten and was not yet swept.
+            "INSERT OR REPLACE INTO requests VALUES (?1, ?2, ?3, ?4, ?5, ?6, NULL, ?7)",
             params![
                 request.principal,
                 request.action.name(),

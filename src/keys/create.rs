@@ -72,6 +72,16 @@ impl Keyring {
         let caller = call.caller.clone();
         self.gate
             .admit(call, Action::CreateKey, subject, move |permit| async move {
+                let idempotency = request.repeatable.map(|(request_id, fingerprint)| Idempotency {
+                    principal: caller.subject().to_owned(),
+                    action: Action::CreateKey,
+                    request_id,
+                    fingerprint,
+                });
+                // What was answered before is answered again, whatever has changed since.
+                if let Some(key) = keyring.catalog.first_answer(idempotency.clone()).await? {
+                    return Ok(Shown::new(&keyring.gate, Arc::from(key)));
+                }
                 let wanted = Wanted {
                     key_type: request.key_type,
                     algorithms: &request.signature_algorithms,
@@ -81,7 +91,6 @@ impl Keyring {
                 let place = placement::choose(permit.backends(), &wanted)?;
                 permit.note(|facts| facts.backend = Some(place.backend.clone()));
                 let owner = caller.subject().to_owned();
-                let repeatable = request.repeatable;
                 let validate_only = request.validate_only;
                 let mut key = new_key(id, owner, request, &place);
                 if validate_only {
@@ -90,13 +99,7 @@ impl Keyring {
                 }
                 let version = first_version(&key, &place)?;
                 key.versions.push(Arc::new(version));
-                let request = repeatable.map(|(request_id, fingerprint)| Idempotency {
-                    principal: caller.subject().to_owned(),
-                    action: Action::CreateKey,
-                    request_id,
-                    fingerprint,
-                });
-                keyring.make_first(&permit, key, request).await
+                keyring.make_first(&permit, key, idempotency).await
             })
             .await
     }

@@ -17,12 +17,21 @@ pub struct Violation {
     pub reason: Reason,
     /// The same for people. It repeats nothing of a value that could be secret.
     pub description: String,
+    /// A fact for programs: its name and value, such as `maxBytes`.
+    pub about: Option<(&'static str, String)>,
 }
 
 impl Violation {
     /// A field at fault.
     pub fn new(field: impl Into<String>, reason: Reason, description: impl Into<String>) -> Self {
-        Self { field: field.into(), reason, description: description.into() }
+        Self { field: field.into(), reason, description: description.into(), about: None }
+    }
+
+    /// Adds a fact for programs.
+    #[must_use]
+    pub fn about(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.about = Some((name, value.to_string()));
+        self
     }
 }
 
@@ -139,6 +148,7 @@ pub enum Error {
 fn first(violations: &[Violation]) -> String {
     match violations {
         [] => "the request is invalid".to_owned(),
+        [one] if one.field.is_empty() => one.description.clone(),
         [one] => format!("`{}`: {}", one.field, one.description),
         [one, rest @ ..] => format!("`{}`: {} (and {} more)", one.field, one.description, rest.len()),
     }
@@ -198,9 +208,10 @@ impl Reasoned for Error {
                 catalog::Error::Open { .. }
                 | catalog::Error::InUse { .. }
                 | catalog::Error::Newer { .. }
-                | catalog::Error::Store { .. }
-                | catalog::Error::Migrate { .. }
-                | catalog::Error::Unreadable { .. } => Reason::StoreUnavailable,
+                | catalog::Error::Migrate { .. } => Reason::StoreUnavailable,
+                catalog::Error::Store { .. } if source.is_damage() => Reason::StoreIntegrityFailure,
+                catalog::Error::Store { .. } => Reason::StoreUnavailable,
+                catalog::Error::Unreadable { .. } => Reason::StoreIntegrityFailure,
                 catalog::Error::Panicked { .. } => Reason::Internal,
             },
             Self::Gate { source } => match source {

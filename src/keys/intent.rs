@@ -78,7 +78,7 @@ impl Keyring {
         permit.note(|facts| facts.version = Some(intent.number));
         let device =
             permit.device(&backend).ok_or_else(|| Error::BackendGone { backend: backend.clone() })?;
-        let ctx = permit.patient_context(self.limits.generate_timeout);
+        let ctx = permit.wanted_context(self.limits.generate_timeout);
         let failed = match device.generate(&intent.spec, tag, &ctx).await {
             Ok(made) => {
                 failpoint::reached(intent.made);
@@ -89,10 +89,14 @@ impl Keyring {
                 }
             }
             Err(source) => {
-                // The device may still be making it: too early to look for remnants.
+                // The device may still be making it: too early to look for remnants,
+                // and asking it would only wait behind them. The names are free at once.
                 let unknown = matches!(source.class(), Class::Timeout | Class::Cancelled);
                 let failed = Error::Backend { backend: backend.clone(), source };
                 if unknown {
+                    if let Err(error) = self.catalog.abandon(id, tag).await {
+                        warn!(key = %intent.key.id, version = intent.number, %error, "intent left to the sweep");
+                    }
                     return Err(failed);
                 }
                 failed

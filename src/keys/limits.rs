@@ -41,8 +41,8 @@ impl Limits {
     pub const DEFAULT_PAGE_SIZE: usize = 100;
     /// How many versions a verification without a version tries.
     pub const VERIFY_VERSIONS: usize = 8;
-    /// The longest signature that is looked at, in bytes: twice that of RSA-4096,
-    /// with room for the post-quantum ones to come.
+    /// The longest signature that is looked at, in bytes: many times that of
+    /// RSA-4096, and more than twice that of SLH-DSA-SHA2-128s.
     pub const SIGNATURE_BYTES: usize = 16 * 1024;
     /// The shortest time in which a scheduled destruction can be called off.
     pub const DESTROY_AFTER_MIN: Duration = Duration::from_secs(24 * 60 * 60);

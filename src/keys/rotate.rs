@@ -40,6 +40,16 @@ impl Keyring {
         self.gate
             .admit(call, Action::RotateKey, subject, move |permit| async move {
                 let key = known(found)?;
+                let idempotency = request.repeatable.map(|(request_id, fingerprint)| Idempotency {
+                    principal: caller.subject().to_owned(),
+                    action: Action::RotateKey,
+                    request_id,
+                    fingerprint,
+                });
+                // What was answered before is answered again, whatever has changed since.
+                if let Some(key) = keyring.catalog.first_answer(idempotency.clone()).await? {
+                    return Ok(Shown::new(&keyring.gate, Arc::from(key)));
+                }
                 // A key that is out of use as a whole is not brought back by a rotation.
                 if key.state() != State::Enabled {
                     let version = key.primary.max(1);
@@ -53,18 +63,17 @@ impl Keyring {
                 };
                 let place = placement::choose(permit.backends(), &wanted).map_err(|error| match error {
                     Error::BackendNotFound => Error::BackendGone { backend: key.backend.clone() },
+                    // The request names no type and no algorithm; the key does.
+                    Error::Invalid { .. } => Error::NotOffered {
+                        backend: key.backend.clone(),
+                        what: format!("{} keys with the algorithms of this key", key.key_type),
+                    },
                     error => error,
                 })?;
                 permit.note(|facts| facts.backend = Some(place.backend.clone()));
                 let version = pending(key.key_type, 0, place.backend, place.protection_level)?;
                 let at_work = keyring.at_work(&[Arc::new(version.clone())]);
                 let expected = Expected { etag: request.etag, primary: request.expected_primary };
-                let idempotency = request.repeatable.map(|(request_id, fingerprint)| Idempotency {
-                    principal: caller.subject().to_owned(),
-                    action: Action::RotateKey,
-                    request_id,
-                    fingerprint,
-                });
                 let begun =
                     keyring.catalog.begin_rotate(key.id.clone(), version, expected.clone(), idempotency);
                 let key = match begun.await? {

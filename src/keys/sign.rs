@@ -3,9 +3,11 @@
 use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
-use skms_backend::{ProtectionLevel, SignInput, SignatureAlgorithm, der_from_p1363};
+use skms_backend::{
+    Class, Error as BackendError, Operation, ProtectionLevel, SignInput, SignatureAlgorithm, der_from_p1363,
+};
 
-use super::{Call, Error, Keyring, known};
+use super::{Call, Error, Keyring, Violation, known};
 use crate::{
     audit::InputKind,
     gate::Permit,
@@ -72,13 +74,21 @@ impl Keyring {
                 let (Some(device), Some(key_ref)) = (permit.device(&version.backend), &version.key) else {
                     return Err(Error::BackendGone { backend: version.backend.clone() });
                 };
-                let signature = device
-                    .sign(key_ref, usage.algorithm, vec![request.input], &permit.context(limit))
-                    .await
-                    .pop()
-                    .ok_or(Error::Internal { what: "the backend gave no answer" })?
-                    .map_err(|source| Error::Backend { backend: version.backend.clone(), source })?
-                    .0;
+                let ctx = permit.context(limit);
+                let sign = async |input| {
+                    let answer = device.sign(key_ref, usage.algorithm, vec![input], &ctx).await.pop();
+                    answer.unwrap_or_else(|| Err(BackendError::new(Class::Broken, Operation::Sign)))
+                };
+                let mut answer = sign(request.input.clone()).await;
+                // A signature may be made twice, and the context that lost its
+                // session, login or handle is gone by now.
+                if let Err(error) = &answer
+                    && matches!(error.class(), Class::Session | Class::Login | Class::Handle)
+                {
+                    answer = sign(request.input).await;
+                }
+                let backend = || version.backend.clone();
+                let signature = answer.map_err(|source| Error::Backend { backend: backend(), source })?.0;
                 Ok(Signed {
                     version: version.number,
                     protection_level: version.protection_level,
@@ -237,6 +247,17 @@ fn offered(
         (None, _) => format!("signing with {algorithm}"),
         (Some(support), SignInput::Digest { .. }) if !support.digest => {
             format!("signing a digest with {algorithm}; it takes messages only")
+        }
+        // What the device takes whole must fit into one of its calls.
+        (Some(support), SignInput::Message(message))
+            if (algorithm.hash().is_none() || !support.digest)
+                && message.len() > capabilities.max_message_bytes =>
+        {
+            let limit = capabilities.max_message_bytes;
+            let why = format!("the backend takes at most {limit} bytes of a message for {algorithm}");
+            let violation = Violation::new("message", Reason::PayloadTooLarge, why);
+            let violations = vec![violation.about("maxBytes", limit)];
+            return Err(Error::Invalid { violations });
         }
         (Some(_), _) => return Ok(()),
     };

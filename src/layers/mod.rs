@@ -65,7 +65,9 @@ impl Service<Request<Incoming>> for Stack {
                 // Who that is.
                 identify::caller(&mut request, Arc::clone(&id), deadline);
                 // A handler that panics is an error of one call, not the end of the process.
-                let response = panic::contained(routes.call(request), &id).await;
+                let response = panic::contained(routes.call(request), &id);
+                // Nobody waits longer than that, and a body that never comes is not waited for.
+                let response = deadline::kept(response, deadline, &id).await;
                 // What tonic refuses by itself gets the details that every error here has.
                 refusal::explained(response, &id)
             };

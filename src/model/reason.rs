@@ -114,6 +114,8 @@ reasons! {
     Internal = "INTERNAL",
     /// The device has no such key any more.
     KeyMaterialMissing = "KEY_MATERIAL_MISSING",
+    /// The catalog is damaged, or was changed by something else.
+    StoreIntegrityFailure = "STORE_INTEGRITY_FAILURE",
 }
 
 #[cfg(test)]

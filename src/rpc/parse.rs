@@ -27,7 +27,11 @@ pub(super) struct Fields {
 
 impl Fields {
     pub(super) fn fail(&mut self, field: &str, reason: Reason, description: impl Into<String>) {
-        self.violations.push(Violation::new(field, reason, description));
+        self.refuse(Violation::new(field, reason, description));
+    }
+
+    fn refuse(&mut self, violation: Violation) {
+        self.violations.push(violation);
     }
 
     /// `parsed`, if nothing was wrong with any field.
@@ -120,7 +124,8 @@ impl Fields {
                 message.len(),
                 limits.message_bytes
             );
-            self.fail("message", Reason::PayloadTooLarge, description);
+            let violation = Violation::new("message", Reason::PayloadTooLarge, description);
+            self.refuse(violation.about("maxBytes", limits.message_bytes));
             return None;
         }
         Some(SignInput::Message(message))

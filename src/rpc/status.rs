@@ -120,7 +120,7 @@ const fn code(reason: Reason) -> Code {
         | Reason::ShuttingDown => Code::Unavailable,
         Reason::BackendTimeout => Code::DeadlineExceeded,
         Reason::BackendError | Reason::Internal => Code::Internal,
-        Reason::KeyMaterialMissing => Code::DataLoss,
+        Reason::KeyMaterialMissing | Reason::StoreIntegrityFailure => Code::DataLoss,
     }
 }
 
@@ -208,11 +208,12 @@ fn metadata(error: &Error) -> HashMap<String, String> {
         Error::Catalog { source: CatalogError::KeyExists(name) | CatalogError::AliasInUse(name) } => {
             vec![("keyId", name.to_string())]
         }
-        Error::Catalog { .. }
-        | Error::Gate { .. }
-        | Error::Invalid { .. }
-        | Error::BackendNotFound
-        | Error::Internal { .. } => Vec::new(),
+        Error::Invalid { violations } => {
+            violations.iter().filter_map(|violation| violation.about.clone()).collect()
+        }
+        Error::Catalog { .. } | Error::Gate { .. } | Error::BackendNotFound | Error::Internal { .. } => {
+            Vec::new()
+        }
     };
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
