@@ -41,9 +41,7 @@ pub(super) fn key(shown: &Shown, view: View) -> proto::KeyResponse {
             allowed_operations: key.purpose.operations().iter().map(|&name| name.to_owned()).collect(),
             versions: versions(key, view),
             availability: availability(shown.availability).into(),
-            public_key_sha256: key
-                .version(0)
-                .and_then(|version| version.public_key.as_ref())
+            public_key_sha256: public_key
                 .map(|public_key| public_key.sha256().to_vec())
                 .unwrap_or_default()
                 .into(),

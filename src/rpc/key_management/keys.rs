@@ -1,5 +1,6 @@
 //! CreateKey, GetKey, ListKeys and RotateKey.
 
+use prost::Message;
 use skms_backend::{KeyType, SignatureAlgorithm};
 
 use super::Service;
@@ -72,9 +73,20 @@ impl Service {
         })();
         let (list, full) = fields.finish(parsed)?;
         let listed = self.keyring.list(call, list).await?;
+        let mut next = listed.next;
+        let (mut keys, mut bytes) = (Vec::new(), 0);
+        for shown in &listed.keys {
+            let key = convert::key(shown, View { full, version: 0 });
+            bytes += key.encoded_len();
+            if bytes > PAGE_BYTES && !keys.is_empty() {
+                next = keys.last().and_then(|last: &proto::KeyResponse| last.id.parse().ok());
+                break;
+            }
+            keys.push(key);
+        }
         Ok(proto::ListKeysResponse {
-            keys: listed.keys.iter().map(|key| convert::key(key, View { full, version: 0 })).collect(),
-            next_page_token: listed.next.map(|last| page::token(request, &last)).unwrap_or_default(),
+            keys,
+            next_page_token: next.map(|last| page::token(request, &last)).unwrap_or_default(),
             unreachable: listed.unreachable.iter().map(ToString::to_string).collect(),
         })
     }
@@ -104,6 +116,9 @@ impl Service {
         Ok(convert::key(&shown, View { full: false, version: 0 }))
     }
 }
+
+/// A page that is longer ends before its size: most clients take 4 MiB at most.
+const PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 fn full(fields: &mut Fields, view: i32) -> Option<bool> {
     Some(match fields.known("view", view)? {
@@ -188,7 +203,7 @@ fn key_type(fields: &mut Fields, name: &str) -> Option<KeyType> {
     let parsed = name.parse().ok();
     if parsed.is_none() {
         let known = KeyType::ALL.map(KeyType::name).join(", ");
-        let why = format!("unknown key type; supported are {known}");
+        let why = format!("unknown key type; known are {known}");
         fields.fail("key_type", Reason::UnsupportedKeyType, why);
     }
     parsed
