@@ -88,15 +88,20 @@ impl Server {
             stopped.cancelled().await;
             // Balancers hear of it before the first call is refused.
             background.cancel();
-            let (reporter, _) = tokio::join!(probing, sweeping);
+            let reporter = probing.await;
             draining.cancel();
+            // It ends at once; what it was doing at a device the gate waits for.
+            let _ = sweeping.await;
             if let Ok(reporter) = reporter {
                 health::end(reporter, &infos).await;
             }
             if !serving.await.unwrap_or(false) {
                 warn!("calls were still being answered when the grace was over");
             }
-            gate.close().await;
+            // A device that hangs must not keep the process for ever.
+            if tokio::time::timeout(grace, gate.close()).await.is_err() {
+                warn!("a backend was still at work when the grace was over");
+            }
             info!("stopped");
         });
         Ok(Self { addresses, stop, served })
@@ -136,18 +141,19 @@ fn reflection(routes: &mut RoutesBuilder) -> Result<(), Error> {
 }
 
 async fn sweep(keyring: Keyring, every: std::time::Duration, stop: CancellationToken) {
-    let mut interval = tokio::time::interval(every);
-    // The first tick is at once, and the start has just swept.
-    interval.tick().await;
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = interval.tick() => {
-                if let Err(error) = keyring.sweep().await {
-                    warn!(%error, "cannot sweep");
-                }
+    // The start has just swept.
+    let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+    let sweeping = async {
+        loop {
+            interval.tick().await;
+            if let Err(error) = keyring.sweep().await {
+                warn!(%error, "cannot sweep");
             }
         }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = sweeping => {}
     }
 }
 

@@ -11,6 +11,7 @@
 //! | 6 | the state is in the way: failed precondition, conflict, already exists |
 //! | 7 | try again later: unavailable, exhausted, too slow |
 //! | 78 | the configuration cannot be used |
+//! | 130 | `skms serve` was told a second time to stop, and did not wait |
 
 use std::process::ExitCode;
 
@@ -90,7 +91,8 @@ Exit codes:
    5  refused: not authenticated, or not allowed
    6  the state is in the way: failed precondition, conflict, already exists
    7  try again later: unavailable, exhausted, too slow
-  78  the configuration cannot be used";
+  78  the configuration cannot be used
+ 130  told a second time to stop, and did not wait (serve)";
 
 #[cfg(test)]
 mod tests {

@@ -121,7 +121,11 @@ fn dispatch(
 ) -> Result<Exit, Error> {
     match cli.command {
         Command::Serve(args) => {
-            started(runtime::Builder::new_multi_thread().enable_all().build())?.block_on(serve::run(args))
+            let runtime = started(runtime::Builder::new_multi_thread().enable_all().build())?;
+            let served = runtime.block_on(serve::run(args));
+            // A write to a disk that hangs must not keep a process that has stopped.
+            runtime.shutdown_timeout(LAST_WRITES);
+            served
         }
         Command::Check(args) => check::run(&args, terminal),
         Command::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),
@@ -141,6 +145,9 @@ fn dispatch(
         }
     }
 }
+
+/// How long what still blocks a thread may take after everything has stopped.
+const LAST_WRITES: std::time::Duration = std::time::Duration::from_secs(1);
 
 fn started(runtime: io::Result<Runtime>) -> Result<Runtime, Error> {
     runtime.map_err(|error| Error::Other(format!("cannot start the runtime: {error}")))

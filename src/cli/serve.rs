@@ -24,7 +24,12 @@ pub(super) async fn run(args: Args) -> Result<Exit, Error> {
     telemetry::init(&config.log).map_err(|error| Error::Configuration(error.to_string()))?;
     info!(version = env!("CARGO_PKG_VERSION"), config = %args.config.display(), "starting");
     let stop = shutdown::on_signal().map_err(|error| Error::Other(chain(&error)))?;
-    let server = Server::start(config, stop).await.map_err(|error| Error::Other(chain(&error)))?;
+    // A device that hangs while it is opened must not keep the process either.
+    let started = tokio::select! {
+        started = Server::start(config, stop.clone()) => started,
+        () = stop.cancelled() => return Ok(Exit::Success),
+    };
+    let server = started.map_err(|error| Error::Other(chain(&error)))?;
     server.stopped().await.map_err(|error| Error::Other(chain(&error)))?;
     Ok(Exit::Success)
 }
