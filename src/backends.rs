@@ -5,12 +5,13 @@ mod info;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroUsize,
     path::Path,
     sync::Arc,
 };
 
 use serde::Deserialize;
-use skms_backend::KeyBackend;
+use skms_backend::{KeyBackend, WorkersConfig};
 #[cfg(feature = "pkcs11")]
 use skms_backend_pkcs11::Config as Pkcs11;
 #[cfg(feature = "software")]
@@ -97,6 +98,21 @@ impl Config {
         pkcs11.chain(software.keys().map(|name| ("software", name)))
     }
 
+    /// How many contexts each backend has, under the name of that option, and how
+    /// long its queue is.
+    fn pools(&self) -> Vec<(&'static str, &BackendName, (&'static str, NonZeroUsize), NonZeroUsize)> {
+        let mut pools = Vec::new();
+        #[cfg(feature = "pkcs11")]
+        for (name, config) in &self.pkcs11 {
+            pools.push(("pkcs11", name, ("sessions", config.sessions), config.queue));
+        }
+        #[cfg(feature = "software")]
+        for (name, config) in &self.software {
+            pools.push(("software", name, ("threads", config.threads), config.queue));
+        }
+        pools
+    }
+
     /// The values that cannot work.
     #[must_use]
     pub fn bad_values(&self) -> Vec<BadValue> {
@@ -116,6 +132,18 @@ impl Config {
                 "at least one backend is needed; add a section `[backends.pkcs11.NAME]` or \
                  `[backends.software.NAME]`",
             ));
+        }
+        for (kind, name, contexts, queue) in self.pools() {
+            let (option, contexts) = contexts;
+            for (option, value, most) in [
+                (option, contexts.get(), WorkersConfig::MAX_CONTEXTS),
+                ("queue", queue.get(), WorkersConfig::MAX_QUEUE),
+            ] {
+                if value > most {
+                    let problem = format!("must be at most {most}, not `{value}`");
+                    bad.push(BadValue::new(format!("backends.{kind}.{name}.{option}"), problem));
+                }
+            }
         }
         let mut seen = BTreeSet::new();
         for (index, name) in self.placement.order.iter().enumerate() {
