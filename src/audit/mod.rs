@@ -75,8 +75,10 @@ impl Log {
     /// Appends a record and waits until it is written.
     ///
     /// # Errors
-    /// [`Error::Write`] when it could not be; the log then holds no part of it
-    /// that could be taken for a whole record.
+    /// [`Error::Write`] when that is not certain. The log may hold the record all the
+    /// same: of records that went out together some may be whole, and with
+    /// [`Durability::Fsync`] all of them may be there and not yet safe. A record too
+    /// many is what a reader can live with; an answer without one is not.
     pub async fn append(&self, record: &Record<'_>) -> Result<(), Error> {
         let mut bytes = serde_json::to_vec(record)
             .map_err(|error| Error::Write { source: Arc::new(std::io::Error::other(error)) })?;

@@ -29,7 +29,7 @@ impl Violation {
 
     /// Adds a fact for programs.
     #[must_use]
-    pub fn about(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub fn about(mut self, name: &'static str, value: usize) -> Self {
         self.about = Some((name, value.to_string()));
         self
     }

@@ -40,26 +40,28 @@ const fn composes(name: &'static str) -> Floor {
 }
 
 /// Leaves that every floor may import.
-const LEAVES: [&str; 3] = ["telemetry", "failpoint", "model"];
+const LEAVES: [&str; 1] = ["telemetry"];
 
 /// Who may import whom, beside [`LEAVES`]. No floor knows one above it, and nothing
 /// imports what composes, except others that do.
 const FLOORS: [Floor; 22] = [
-    floor("transport", &[], "sockets know nothing of what travels through them"),
+    floor("transport", &["model"], "sockets know nothing of what travels through them"),
     floor(
         "layers",
-        &["auth", "policy", "audit", "rpc::status", "transport::Peer"],
+        &["model", "auth", "policy", "audit", "rpc::status", "transport::Peer"],
         "what every call passes knows no use case; of `rpc` it has the one file that makes statuses",
     ),
     floor(
         "rpc",
-        &["proto", "keys", "auth::Caller", "auth::Arrival"],
+        &["model", "proto", "keys", "auth::Caller", "auth::Arrival"],
         "messages become nouns and back; how callers are known, the catalog, the gate and the devices are \
          behind `keys`",
     ),
     floor(
         "keys",
         &[
+            "model",
+            "failpoint",
             "catalog",
             "gate",
             "auth::Caller",
@@ -74,14 +76,18 @@ const FLOORS: [Floor; 22] = [
     ),
     floor(
         "gate",
-        &["policy", "audit", "backends", "auth::Caller"],
+        &["model", "policy", "audit", "backends", "auth::Caller"],
         "the door knows the caller, the key and the device, not the catalog and not the protocol",
     ),
-    floor("policy", &["auth::Caller", "auth::Method"], "decisions depend on nouns alone"),
-    floor("audit", &["auth::Caller"], "the log knows what a record is, not what is recorded"),
-    floor("catalog", &[], "the store knows no callers and no devices"),
-    floor("auth", &[], "who calls has nothing to do with what is asked"),
-    floor("backends", &[], "devices know neither rules nor use cases"),
+    floor("policy", &["model", "auth::Caller", "auth::Method"], "decisions depend on nouns alone"),
+    floor(
+        "audit",
+        &["model", "failpoint", "auth::Caller"],
+        "the log knows what a record is, not what is recorded",
+    ),
+    floor("catalog", &["model", "failpoint"], "the store knows no callers and no devices"),
+    floor("auth", &["model"], "who calls has nothing to do with what is asked"),
+    floor("backends", &["model"], "devices know neither rules nor use cases"),
     floor("model", &[], "nouns are at the bottom"),
     floor("telemetry", &[], "a leaf"),
     floor("failpoint", &[], "a leaf"),
