@@ -4,7 +4,7 @@
 //!
 //! Until callers can prove who they are, the gateway listens only where the
 //! operating system keeps strangers out (loopback and Unix sockets), and every
-//! caller is [`Caller::local`].
+//! caller is the local one.
 
 mod arrival;
 mod caller;
