@@ -73,7 +73,7 @@ impl World {
 
     /// As if a crash had left an intent of this key.
     async fn leave_intent(&self, name: &str) -> KeyTag {
-        self.device.fault(Fault::Fails(Class::Timeout));
+        self.device.fault(Fault::Panics);
         self.keyring.create(&call(LONG), create(name)).await.unwrap_err();
         self.catalog.lookup(&id(name)).unwrap().versions[0].key.as_ref().unwrap().tag
     }
@@ -244,6 +244,20 @@ async fn what_a_device_does_not_give_back_at_once_is_removed_by_the_sweep() {
     assert_eq!((swept.intents, swept.orphans, swept.left), (0, 1, 0));
     assert!(!world.device.holds(tag));
     assert_eq!(world.device.count(), 1);
+}
+
+#[tokio::test]
+async fn a_key_that_took_too_long_gives_its_names_back_and_is_swept() {
+    let mut world = World::new();
+    world.device.fault(Fault::Fails(Class::Timeout));
+    world.keyring.create(&call(LONG), create("k")).await.unwrap_err();
+    let late = world.begins(Operation::Generate).await;
+    assert!(world.device.holds(late) && world.state("k").is_none());
+    world.keyring.create(&call(LONG), create("k")).await.unwrap();
+    let swept = world.keyring.sweep().await.unwrap();
+    assert_eq!((swept.intents, swept.orphans, swept.left), (0, 1, 0));
+    assert!(!world.device.holds(late));
+    assert_eq!((world.state("k"), world.device.count()), (Some(State::Enabled), 1));
 }
 
 #[tokio::test]

@@ -103,3 +103,37 @@ async fn answers_are_forgotten_after_a_day_and_calls_at_work_are_not() {
     let running = catalog.begin_create(key("slow"), create_call(2, 2)).await;
     assert!(matches!(running, Err(Error::InProgress)));
 }
+
+#[tokio::test]
+async fn an_answer_that_is_a_day_old_is_not_given_even_before_it_is_swept() {
+    let shelf = Shelf::new();
+    let catalog = shelf.open();
+    let begun = new(catalog.begin_create(key("k"), create_call(1, 1)).await.unwrap());
+    catalog.activate(id("k"), newest(&begun), made(1), true, Expected::default()).await.unwrap();
+    assert!(catalog.first_answer(create_call(1, 1)).await.unwrap().is_some());
+    drop(catalog);
+    let database = rusqlite::Connection::open(shelf.config().path).unwrap();
+    let day = i64::try_from(REQUEST_ID_LIFETIME.as_millis()).unwrap();
+    database.execute("UPDATE requests SET created = created - ?1 - 1", [day]).unwrap();
+    drop(database);
+
+    let catalog = shelf.open();
+    assert!(catalog.first_answer(create_call(1, 1)).await.unwrap().is_none());
+    // The id can be used anew, though the old row is still there.
+    new(catalog.begin_create(key("other"), create_call(1, 2)).await.unwrap());
+    let running = catalog.first_answer(create_call(1, 2)).await;
+    assert!(matches!(running, Err(Error::InProgress)));
+}
+
+#[tokio::test]
+async fn tags_that_were_given_up_outlive_the_answers() {
+    let shelf = Shelf::new();
+    let catalog = shelf.open();
+    let tag = newest(&*begin(&catalog, key("k")).await);
+    assert!(catalog.abandon(id("k"), tag).await.unwrap());
+    for (days, kept) in [(2, 1), (29, 1), (31, 0)] {
+        let later = SystemTime::now() + Duration::from_secs(days * 86_400);
+        catalog.forget_answers(later).await.unwrap();
+        assert_eq!(catalog.withdrawn().await.unwrap().len(), kept, "after {days} days");
+    }
+}
