@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde::Deserialize;
-use skms_backend::{KeyBackend, WorkersConfig};
+use skms_backend::{KeyBackend, KeyRef, WorkersConfig};
 #[cfg(feature = "pkcs11")]
 use skms_backend_pkcs11::Config as Pkcs11;
 #[cfg(feature = "software")]
@@ -21,11 +21,16 @@ use uuid::Uuid;
 pub use self::info::{Availability, BackendInfo, Backends, Devices, Probed};
 use crate::model::{BackendName, BadValue};
 
-/// Opens every backend. Blocks.
+/// Opens every backend. Blocks. `sealed` gives one of the keys that a backend has
+/// sealed earlier, if there is one, to see whether it still can open it.
 ///
 /// # Errors
 /// Names the backend that could not be opened.
-pub fn open(config: &Config, instance: Uuid) -> Result<(Devices, Arc<Backends>), Error> {
+pub fn open(
+    config: &Config,
+    instance: Uuid,
+    sealed: impl Fn(&BackendName) -> Option<KeyRef>,
+) -> Result<(Devices, Arc<Backends>), Error> {
     let mut map: BTreeMap<BackendName, Arc<dyn KeyBackend>> = BTreeMap::new();
     #[cfg(feature = "pkcs11")]
     for (name, config) in &config.pkcs11 {
@@ -37,10 +42,30 @@ pub fn open(config: &Config, instance: Uuid) -> Result<(Devices, Arc<Backends>),
     for (name, config) in &config.software {
         let backend = skms_backend_software::SoftwareBackend::open(name.as_str(), config)
             .map_err(|source| Error { backend: name.clone(), source })?;
+        if let Some(key) = sealed(name) {
+            backend.recognises(&key).map_err(|source| Error { backend: name.clone(), source })?;
+        }
         map.insert(name.clone(), Arc::new(backend));
     }
     let order = config.placement.order.as_slice();
     Ok(info::split(map, order))
+}
+
+impl Error {
+    /// Whether opening it again will fail in the same way until somebody has changed
+    /// a secret: the PIN was refused, or a secret cannot be read or used.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        let mut cause = std::error::Error::source(&self.source);
+        while let Some(step) = cause {
+            if step.is::<skms_backend::SecretRefError>() {
+                return true;
+            }
+            cause = step.source();
+        }
+        // Another master key than the one that its keys are sealed under.
+        matches!(self.source.class(), skms_backend::Class::Pin | skms_backend::Class::Key)
+    }
 }
 
 /// Backends that a test has made itself.

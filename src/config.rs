@@ -16,7 +16,10 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde::Deserialize;
 
@@ -85,8 +88,27 @@ impl Config {
             audit.bad_values(),
             health.bad_values(),
             backends.bad_values(),
+            self.same_file(),
         ]
         .concat()
+    }
+
+    /// The database and the log must not write over each other.
+    fn same_file(&self) -> Vec<BadValue> {
+        let (catalog, audit) = (self.catalog.path.components(), self.audit.path.components());
+        let beside = ["-wal", "-shm", "-journal"].map(|end| {
+            let mut path = self.catalog.path.clone().into_os_string();
+            path.push(end);
+            PathBuf::from(path)
+        });
+        let taken =
+            catalog.eq(audit) || beside.iter().any(|path| path.components().eq(self.audit.path.components()));
+        taken
+            .then(|| {
+                BadValue::new("audit.path", "is a file of `catalog.path`; give the log a file of its own")
+            })
+            .into_iter()
+            .collect()
     }
 
     fn relative_to(self, base: &Path) -> Self {

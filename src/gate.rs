@@ -224,6 +224,7 @@ impl Pass {
         decision: Decision,
         result: Option<Cow<'static, str>>,
     ) -> Result<(), Error> {
+        let facts = self.facts.lock().clone();
         let record = Record {
             time: humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
             phase,
@@ -234,8 +235,8 @@ impl Pass {
             action: self.action.name(),
             decision: if decision.allowed { "allow" } else { "deny" },
             rule: decision.rule,
-            key: self.subject.name(),
-            facts: self.facts.lock().clone(),
+            key: facts.key.as_ref().map(KeyId::as_str).or_else(|| self.subject.name()),
+            facts: facts.clone(),
             outcome: result.map(|result| Outcome { result, latency: self.begun.elapsed() }),
         };
         self.inside.log.append(&record).await.map_err(|source| Error::Audit { source })

@@ -38,7 +38,7 @@ impl Config {
                 format!("`{timeout}` is longer than `health.probe_interval`, `{interval}`; make it shorter"),
             )
         });
-        let interval = BadValue::unless_span("health.probe_interval", probe_interval);
+        let interval = BadValue::unless_interval("health.probe_interval", probe_interval);
         let timeout = BadValue::unless_span("health.probe_timeout", probe_timeout);
         [interval, timeout, order].into_iter().flatten().collect()
     }

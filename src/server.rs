@@ -23,6 +23,9 @@ use crate::{
     transport::{self, BindError, ListenAddress, Listener},
 };
 
+/// The longest question about health or about the API, in bytes: a name.
+const QUESTION_BYTES: usize = 4 * 1024;
+
 /// A gateway that serves.
 pub struct Server {
     addresses: Vec<ListenAddress>,
@@ -52,7 +55,8 @@ impl Server {
             tokio::task::spawn_blocking(move || -> Result<_, Error> {
                 let log = audit::Log::open(&audit)?;
                 let catalog = Catalog::open(&catalog)?;
-                let (devices, infos) = backends::open(&backends, catalog.instance())?;
+                let (devices, infos) =
+                    backends::open(&backends, catalog.instance(), |name| catalog.sealed(name))?;
                 Ok((Arc::new(catalog), devices, infos, log))
             })
             .await
@@ -66,7 +70,7 @@ impl Server {
         let (reporter, health_service) = tonic_health::server::health_reporter();
         health::probe_all(&config.health, &infos, &reporter).await;
         let mut routes = rpc::services(&keyring);
-        routes.add_service(health_service);
+        routes.add_service(health_service.max_decoding_message_size(QUESTION_BYTES));
         if config.server.reflection {
             reflection(&mut routes)?;
         }
@@ -135,8 +139,9 @@ fn reflection(routes: &mut RoutesBuilder) -> Result<(), Error> {
     };
     let failed = |source| Error::Reflection { source };
     // Tools are split between the two.
-    routes.add_service(builder().build_v1().map_err(failed)?);
-    routes.add_service(builder().build_v1alpha().map_err(failed)?);
+    let (v1, v1alpha) = (builder().build_v1().map_err(failed)?, builder().build_v1alpha().map_err(failed)?);
+    routes.add_service(v1.max_decoding_message_size(QUESTION_BYTES));
+    routes.add_service(v1alpha.max_decoding_message_size(QUESTION_BYTES));
     Ok(())
 }
 
@@ -154,6 +159,15 @@ async fn sweep(keyring: Keyring, every: std::time::Duration, stop: CancellationT
     tokio::select! {
         () = stop.cancelled() => {}
         () = sweeping => {}
+    }
+}
+
+impl Error {
+    /// Whether starting again will fail in the same way until somebody has changed
+    /// the configuration or a secret.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        matches!(self, Self::Backend(error) if error.needs_a_person())
     }
 }
 

@@ -16,14 +16,14 @@ mod record;
 use std::{
     fs::{File, OpenOptions},
     io::Write,
-    os::unix::fs::{FileExt, OpenOptionsExt},
-    path::PathBuf,
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
     sync::Arc,
     thread,
 };
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::failpoint;
 
@@ -55,19 +55,12 @@ impl Log {
         if let Some(directory) = config.path.parent() {
             std::fs::create_dir_all(directory).map_err(failed)?;
         }
-        // Read to see how it ends, and only then.
-        let file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .append(true)
-            .mode(0o600)
-            .open(&config.path)
-            .map_err(failed)?;
-        let durability = config.durability;
+        let file = open(&config.path).map_err(failed)?;
+        let (path, durability) = (config.path.clone(), config.durability);
         let (lines, waiting) = mpsc::channel(QUEUE);
         thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || write(file, durability, waiting))
+            .spawn(move || write(file, &path, durability, waiting))
             .map_err(failed)?;
         Ok(Self { lines })
     }
@@ -91,13 +84,31 @@ impl Log {
 }
 
 /// The life of the writer: everything that waits goes out in one write.
-fn write(mut file: File, durability: Durability, mut waiting: mpsc::Receiver<Line>) {
+fn write(mut file: File, path: &Path, durability: Durability, mut waiting: mpsc::Receiver<Line>) {
     let mut batch = Vec::new();
     let mut buffer = Vec::new();
     // A record that a crash or a full disk cut off is ended before the next one, so
     // that it spoils only itself.
     let mut torn = is_torn(&file);
     while waiting.blocking_recv_many(&mut batch, QUEUE) > 0 {
+        // Moved away to be kept, or removed: records go where readers look for them.
+        if !is_at(&file, path) {
+            match open(path) {
+                Ok(fresh) => {
+                    warn!(path = %path.display(), "the audit log was moved; begun anew");
+                    torn = is_torn(&fresh);
+                    file = fresh;
+                }
+                Err(error) => {
+                    error!(%error, records = batch.len(), "cannot open the audit log");
+                    let error = Arc::new(error);
+                    for line in batch.drain(..) {
+                        let _ = line.written.send(Err(Arc::clone(&error)));
+                    }
+                    continue;
+                }
+            }
+        }
         buffer.clear();
         if torn {
             buffer.push(b'\n');
@@ -121,6 +132,19 @@ fn write(mut file: File, durability: Durability, mut waiting: mpsc::Receiver<Lin
             let _ = line.written.send(outcome.clone());
         }
     }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    // Read to see how it ends, and only then.
+    OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)
+}
+
+/// Whether the file is still the one of this name. What is no file, such as a
+/// device, stays what it is.
+fn is_at(file: &File, path: &Path) -> bool {
+    let Ok(open) = file.metadata() else { return true };
+    let named = std::fs::metadata(path);
+    named.is_ok_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino()))
 }
 
 /// Whether the file ends in the middle of a line. Where that cannot be found out,

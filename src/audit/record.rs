@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use serde::Serialize;
 use skms_backend::SignatureAlgorithm;
 
-use crate::model::BackendName;
+use crate::model::{BackendName, KeyId};
 
 /// One line of the log.
 #[derive(Debug, Serialize)]
@@ -52,6 +52,16 @@ pub enum Phase {
 /// What becomes known while a call is at work.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Facts {
+    /// The key that it turned out to be about, where that is another one than was
+    /// asked for. It takes the place of the latter in the record.
+    #[serde(skip)]
+    pub key: Option<KeyId>,
+    /// The call had been made before, and was given its first answer again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
+    /// Nothing was to be made, only to be found out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub validate_only: bool,
     /// The version of the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,

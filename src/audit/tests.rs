@@ -57,7 +57,7 @@ async fn a_record_is_in_the_file_when_its_caller_goes_on() {
 }
 
 /// Hands lines to a writer that begins only when all of them wait.
-fn write_together(file: File, lines: &[String]) -> Vec<Result<(), Arc<std::io::Error>>> {
+fn write_together(file: File, path: &Path, lines: &[String]) -> Vec<Result<(), Arc<std::io::Error>>> {
     let (sender, waiting) = mpsc::channel(lines.len());
     let outcomes: Vec<_> = lines
         .iter()
@@ -69,7 +69,7 @@ fn write_together(file: File, lines: &[String]) -> Vec<Result<(), Arc<std::io::E
         })
         .collect();
     drop(sender);
-    write(file, Durability::Write, waiting);
+    write(file, path, Durability::Write, waiting);
     outcomes.into_iter().map(|mut outcome| outcome.try_recv().unwrap()).collect()
 }
 
@@ -77,7 +77,7 @@ fn write_together(file: File, lines: &[String]) -> Vec<Result<(), Arc<std::io::E
 fn records_that_wait_together_are_written_in_their_order() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let lines: Vec<_> = (0..2 * QUEUE).map(|number| number.to_string()).collect();
-    let outcomes = write_together(file.reopen().unwrap(), &lines);
+    let outcomes = write_together(file.reopen().unwrap(), file.path(), &lines);
     assert!(outcomes.iter().all(Result::is_ok));
     assert_eq!(fs::read_to_string(file.path()).unwrap().lines().collect::<Vec<_>>(), lines);
 }
@@ -86,7 +86,7 @@ fn records_that_wait_together_are_written_in_their_order() {
 fn all_that_wait_together_learn_that_they_are_not_written() {
     let lines: Vec<_> = (0..50).map(|number| number.to_string()).collect();
     let full = OpenOptions::new().read(true).append(true).open(FULL).unwrap();
-    for outcome in write_together(full, &lines) {
+    for outcome in write_together(full, Path::new(FULL), &lines) {
         assert_eq!(outcome.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
     }
 }

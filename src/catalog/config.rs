@@ -31,7 +31,7 @@ impl Config {
     #[must_use]
     pub fn bad_values(&self) -> Vec<BadValue> {
         let path = BadValue::unless_path("catalog.path", &self.path);
-        let sweep = BadValue::unless_span("catalog.sweep_interval", self.sweep_interval);
+        let sweep = BadValue::unless_interval("catalog.sweep_interval", self.sweep_interval);
         [path, sweep].into_iter().flatten().collect()
     }
 }

@@ -24,13 +24,13 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use skms_backend::{GeneratedKey, KeyTag};
+use skms_backend::{GeneratedKey, KeyRef, KeyTag};
 use uuid::Uuid;
 
 pub use self::config::Config;
 pub use self::idempotency::{Idempotency, REQUEST_ID_LIFETIME};
 use self::{store::Store, view::View};
-use crate::model::{Key, KeyId, Version};
+use crate::model::{BackendName, Key, KeyId, Version};
 
 /// What the gateway knows of its keys.
 pub struct Catalog {
@@ -102,6 +102,12 @@ impl Catalog {
     #[must_use]
     pub fn intents(&self) -> Vec<(Arc<Key>, Arc<Version>)> {
         self.view.load_full().intents()
+    }
+
+    /// A key that this backend sealed and gave into our keeping, from memory.
+    #[must_use]
+    pub fn sealed(&self, backend: &BackendName) -> Option<KeyRef> {
+        self.view.load_full().sealed(backend)
     }
 
     /// The tag of every version of every key, from memory.
@@ -263,6 +269,12 @@ pub enum Error {
     /// Another gateway has it open.
     #[error("the catalog `{}` is in use by another gateway", path.display())]
     InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was removed or replaced while it was open.
+    #[error("the catalog `{}` was removed or replaced", path.display())]
+    Replaced {
         /// The file.
         path: PathBuf,
     },

@@ -3,8 +3,8 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, OpenOptions},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -12,6 +12,7 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 use rusqlite_migration::{M, Migrations};
 use skms_backend::{GeneratedKey, KeyTag};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::{Begun, Error, Expected, Idempotency, REQUEST_ID_LIFETIME, rows, view::Change};
@@ -31,6 +32,9 @@ const HISTORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 pub(super) struct Store {
     connection: Connection,
     instance: Uuid,
+    path: PathBuf,
+    /// Device and inode of the file that was opened.
+    file: (u64, u64),
 }
 
 /// What a transaction answered, and what it did to a key.
@@ -41,7 +45,9 @@ pub(super) struct Written<T> {
 
 impl Store {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        prepare(path).map_err(|source| Error::Open { path: path.to_owned(), source })?;
+        let unusable = |source| Error::Open { path: path.to_owned(), source };
+        prepare(path).map_err(unusable)?;
+        let file = identity(path).map_err(unusable)?;
         let refused = |error: rusqlite::Error| match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 Error::InUse { path: path.to_owned() }
@@ -62,12 +68,15 @@ impl Store {
             ) => Error::Newer { path: path.to_owned() },
             source => Error::Migrate { source },
         })?;
-        connection
+        let made = connection
             .execute("INSERT OR IGNORE INTO catalog VALUES (1, ?1, 0)", [Uuid::new_v4().to_string()])?;
+        if made > 0 {
+            warn!(path = %path.display(), "made a new, empty catalog");
+        }
         let instance: String =
             connection.query_row("SELECT instance_id FROM catalog", [], |row| row.get(0))?;
         let instance = instance.parse().map_err(|_| Error::Unreadable { what: "instance id" })?;
-        Ok(Self { connection, instance })
+        Ok(Self { connection, instance, path: path.to_owned(), file })
     }
 
     pub(super) const fn instance(&self) -> Uuid {
@@ -246,15 +255,34 @@ impl Store {
         Ok(Written { value: (), change: None })
     }
 
+    /// A transaction, if the file is still the one of its name: what is written to
+    /// one that was removed or replaced is gone after a restart.
     fn begin(&mut self) -> Result<Transaction<'_>, Error> {
+        if identity(&self.path).ok() != Some(self.file) {
+            return Err(Error::Replaced { path: self.path.clone() });
+        }
         Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
     }
+}
+
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    let metadata = fs::metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 /// Makes the directory, and the file for its owner alone.
 fn prepare(path: &Path) -> std::io::Result<()> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
+    }
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // An empty file beside the log of a database was cut short, not made anew.
+    let is_empty = fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0);
+    if is_empty && fs::metadata(&log).is_ok_and(|metadata| metadata.len() > 0) {
+        return Err(std::io::Error::other(
+            "it is empty, and its write-ahead log is not; restore it from a backup",
+        ));
     }
     OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     Ok(())

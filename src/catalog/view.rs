@@ -4,9 +4,9 @@
 use std::{collections::BTreeSet, ops::Bound, sync::Arc};
 
 use imbl::OrdMap;
-use skms_backend::KeyTag;
+use skms_backend::{KeyRef, KeyTag};
 
-use crate::model::{Key, KeyId, State, Version};
+use crate::model::{BackendName, Key, KeyId, State, Version};
 
 /// A consistent state of the catalog.
 #[derive(Clone, Default)]
@@ -90,6 +90,14 @@ impl View {
             .filter(|(_, version)| version.state == State::PendingGeneration)
             .map(|(key, version)| (Arc::clone(key), Arc::clone(version)))
             .collect()
+    }
+
+    pub(super) fn sealed(&self, backend: &BackendName) -> Option<KeyRef> {
+        self.versions()
+            .filter(|(_, version)| version.backend == *backend)
+            .filter_map(|(_, version)| version.key.as_ref())
+            .find(|key| !key.blob.is_empty())
+            .cloned()
     }
 
     pub(super) fn tags(&self) -> BTreeSet<KeyTag> {

@@ -40,6 +40,13 @@ impl Args {
         }
         let limit = context.settings.client.max_send_bytes;
         let message = self.place().read(limit, context.terminal)?;
+        if message.is_empty() && self.input.is_none() {
+            return Err(Error::Usage(
+                "nothing came on stdin; name the message with `--in FILE`, or write `--in -` if an empty \
+                 one is meant"
+                    .to_owned(),
+            ));
+        }
         Ok(Payload::Message(message.into()))
     }
 

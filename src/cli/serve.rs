@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tracing::info;
+use tracing::{error, info};
 
 use super::{Error, Exit};
 use crate::{
@@ -22,6 +22,11 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<Exit, Error> {
     let config = configuration(&args.config)?;
     telemetry::init(&config.log).map_err(|error| Error::Configuration(error.to_string()))?;
+    // One line in the log, without the payload: it may hold what a caller sent.
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
+        error!(location, "a part of the gateway panicked");
+    }));
     info!(version = env!("CARGO_PKG_VERSION"), config = %args.config.display(), "starting");
     let stop = shutdown::on_signal().map_err(|error| Error::Other(chain(&error)))?;
     // A device that hangs while it is opened must not keep the process either.
@@ -29,7 +34,10 @@ pub(super) async fn run(args: Args) -> Result<Exit, Error> {
         started = Server::start(config, stop.clone()) => started,
         () = stop.cancelled() => return Ok(Exit::Success),
     };
-    let server = started.map_err(|error| Error::Other(chain(&error)))?;
+    let server = started.map_err(|error| {
+        // A refused PIN must not be tried again and again by a supervisor.
+        if error.needs_a_person() { Error::Configuration(chain(&error)) } else { Error::Other(chain(&error)) }
+    })?;
     server.stopped().await.map_err(|error| Error::Other(chain(&error)))?;
     Ok(Exit::Success)
 }

@@ -3,6 +3,8 @@
 //! **Invariant:** a signature is written only if the gateway saw the input that
 //! was sent, and the signature is the one that it made (CRC32C both ways).
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use super::{
@@ -41,6 +43,11 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, Error> {
+    if let (Some(Place::File(input)), Some(Place::File(out))) = (&args.payload.input, &args.out)
+        && same(input, out)
+    {
+        return Err(Error::Usage("`--out` would write over the message; name another file".to_owned()));
+    }
     let payload = args.payload.read(context)?;
     let answer = context.connect().await?.sign(request(&args, payload)).await?;
     check(&answer)?;
@@ -59,6 +66,14 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
         context.terminal.remark(&summary(&answer));
     }
     Ok(Exit::Success)
+}
+
+fn same(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        // What is not there yet cannot be written over.
+        _ => false,
+    }
 }
 
 fn request(args: &Args, payload: Payload) -> SignRequest {

@@ -80,8 +80,9 @@ impl Keyring {
                 });
                 // What was answered before is answered again, whatever has changed since.
                 if let Some(key) = keyring.catalog.first_answer(idempotency.clone()).await? {
-                    return Ok(Shown::new(&keyring.gate, Arc::from(key)));
+                    return Ok(keyring.repeated(&permit, key));
                 }
+                permit.note(|facts| facts.validate_only = request.validate_only);
                 let wanted = Wanted {
                     key_type: request.key_type,
                     algorithms: &request.signature_algorithms,
@@ -104,6 +105,15 @@ impl Keyring {
             .await
     }
 
+    /// The first answer to a call that is made again.
+    pub(super) fn repeated(&self, permit: &Permit, key: Box<Key>) -> Shown {
+        permit.note(|facts| {
+            facts.key = Some(key.id.clone());
+            facts.repeated = true;
+        });
+        Shown::new(&self.gate, Arc::from(key))
+    }
+
     async fn make_first(
         &self,
         permit: &Permit,
@@ -113,7 +123,7 @@ impl Keyring {
         let spec = KeySpec { key_type: key.key_type, signature_algorithms: key.signature_algorithms.clone() };
         let at_work = self.at_work(&key.versions);
         let key = match self.catalog.begin_create(key, request).await? {
-            Begun::Repeated(key) => return Ok(Shown::new(&self.gate, Arc::from(key))),
+            Begun::Repeated(key) => return Ok(self.repeated(permit, key)),
             Begun::New(key) => key,
         };
         failpoint::reached("create-key.intent-written");

@@ -207,6 +207,7 @@ impl Reasoned for Error {
                 catalog::Error::InProgress => Reason::ConcurrentModification,
                 catalog::Error::Open { .. }
                 | catalog::Error::InUse { .. }
+                | catalog::Error::Replaced { .. }
                 | catalog::Error::Newer { .. }
                 | catalog::Error::Migrate { .. } => Reason::StoreUnavailable,
                 catalog::Error::Store { .. } if source.is_damage() => Reason::StoreIntegrityFailure,

@@ -48,7 +48,7 @@ impl Keyring {
                 });
                 // What was answered before is answered again, whatever has changed since.
                 if let Some(key) = keyring.catalog.first_answer(idempotency.clone()).await? {
-                    return Ok(Shown::new(&keyring.gate, Arc::from(key)));
+                    return Ok(keyring.repeated(&permit, key));
                 }
                 // A key that is out of use as a whole is not brought back by a rotation.
                 if key.state() != State::Enabled {
@@ -77,7 +77,7 @@ impl Keyring {
                 let begun =
                     keyring.catalog.begin_rotate(key.id.clone(), version, expected.clone(), idempotency);
                 let key = match begun.await? {
-                    Begun::Repeated(key) => return Ok(Shown::new(&keyring.gate, Arc::from(key))),
+                    Begun::Repeated(key) => return Ok(keyring.repeated(&permit, key)),
                     Begun::New(key) => key,
                 };
                 failpoint::reached("rotate-key.intent-written");

@@ -31,6 +31,16 @@ impl BadValue {
         })
     }
 
+    /// The same for the time between two repetitions of a thing: one that is done all
+    /// the time leaves no time for anything else.
+    #[must_use]
+    pub fn unless_interval(field: &str, value: Duration) -> Option<Self> {
+        (!(SHORTEST_INTERVAL..=LONGEST_SPAN).contains(&value)).then(|| {
+            let (shortest, longest) = (format_duration(SHORTEST_INTERVAL), format_duration(LONGEST_SPAN));
+            Self::new(field, format!("must be at least `{shortest}` and at most `{longest}`"))
+        })
+    }
+
     /// Refuses an empty path.
     #[must_use]
     pub fn unless_path(field: &str, value: &Path) -> Option<Self> {
@@ -38,6 +48,8 @@ impl BadValue {
     }
 }
 
+/// Shorter is a slip of the unit, too.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 /// Longer is a slip of the unit. Far longer would also overflow the clock when a
 /// deadline is added up.
 const LONGEST_SPAN: Duration = Duration::from_secs(24 * 60 * 60);

@@ -18,6 +18,11 @@ use crate::{
 
 /// The end of the year 9999: later times have no RFC 3339 form.
 const LATEST_SECOND: i64 = 253_402_300_799;
+/// The fraction of a second in a timestamp or duration.
+const NANOS: std::ops::Range<i32> = 0..1_000_000_000;
+/// The most fields at fault that are named: more would not fit into the trailers
+/// that clients take.
+const NAMED: usize = 16;
 
 /// Collects what is wrong with a request.
 #[derive(Default)]
@@ -30,8 +35,13 @@ impl Fields {
         self.refuse(Violation::new(field, reason, description));
     }
 
-    fn refuse(&mut self, violation: Violation) {
-        self.violations.push(violation);
+    fn refuse(&mut self, mut violation: Violation) {
+        if violation.reason == Reason::FieldRequired {
+            violation.description.insert_str(0, "required: ");
+        }
+        if self.violations.len() < NAMED {
+            self.violations.push(violation);
+        }
     }
 
     /// `parsed`, if nothing was wrong with any field.
@@ -217,10 +227,10 @@ impl Fields {
         time: Option<prost_types::Timestamp>,
     ) -> Option<Option<SystemTime>> {
         let Some(time) = time else { return Some(None) };
-        let sensible =
-            (0..=LATEST_SECOND).contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos);
-        match SystemTime::try_from(time) {
-            Ok(time) if sensible => Some(Some(time)),
+        // Looked at before it is converted: the conversion of absurd values panics.
+        let sensible = (0..=LATEST_SECOND).contains(&time.seconds) && NANOS.contains(&time.nanos);
+        match sensible.then(|| SystemTime::try_from(time)) {
+            Some(Ok(time)) => Some(Some(time)),
             _ => {
                 self.fail(field, Reason::FieldInvalid, "must be a time from 1970 to 9999");
                 None
@@ -230,8 +240,12 @@ impl Fields {
 
     pub(super) fn destroy_after(&mut self, duration: Option<prost_types::Duration>) -> Option<Duration> {
         let Some(duration) = duration else { return Some(Limits::DESTROY_AFTER_DEFAULT) };
-        match Duration::try_from(duration) {
-            Ok(duration) if (Limits::DESTROY_AFTER_MIN..=Limits::DESTROY_AFTER_MAX).contains(&duration) => {
+        // Looked at before it is converted: the conversion of absurd values panics.
+        let sensible = duration.seconds >= 0 && NANOS.contains(&duration.nanos);
+        match sensible.then(|| Duration::try_from(duration)) {
+            Some(Ok(duration))
+                if (Limits::DESTROY_AFTER_MIN..=Limits::DESTROY_AFTER_MAX).contains(&duration) =>
+            {
                 Some(duration)
             }
             _ => {
@@ -247,6 +261,7 @@ impl Fields {
             let description =
                 format!("{} labels are more than the limit of {}", labels.len(), Limits::LABELS);
             self.fail("metadata", Reason::FieldInvalid, description);
+            return labels;
         }
         let outer =
             |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());

@@ -151,6 +151,7 @@ fn external(error: &Error) -> String {
             | CatalogError::InProgress => source.to_string(),
             CatalogError::Open { .. }
             | CatalogError::InUse { .. }
+            | CatalogError::Replaced { .. }
             | CatalogError::Newer { .. }
             | CatalogError::Store { .. }
             | CatalogError::Migrate { .. }

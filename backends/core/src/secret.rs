@@ -69,12 +69,20 @@ impl SecretRef {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn read_text(&self) -> Result<Secret, SecretRefError> {
+        let fail =
+            |problem: &str| SecretRefError { reference: self.to_string(), problem: problem.to_owned() };
         let secret = self.read()?;
-        let text = Secret::new(secret.without_line_feed().to_vec());
-        if text.expose().is_empty() {
-            return Err(SecretRefError { reference: self.to_string(), problem: "it is empty".to_owned() });
+        let text = secret.without_line_feed();
+        let text = text.strip_suffix(b"\r").unwrap_or(text);
+        if text.is_empty() {
+            return Err(fail("it is empty"));
         }
-        Ok(text)
+        // A device counts what it is sent as a try, so what nobody can have meant
+        // is not sent.
+        if text.iter().any(u8::is_ascii_control) {
+            return Err(fail("it holds control characters, and so is no text of one line"));
+        }
+        Ok(Secret::new(text.to_vec()))
     }
 
     /// Reads the secret, byte for byte.
@@ -110,6 +118,11 @@ impl SecretRef {
 
 fn read_file(path: &std::path::Path, check_mode: bool) -> Result<Vec<u8>, String> {
     let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
+    // Before anything else is said of it: a pipe would be waited for, and a
+    // device must not be given other permissions.
+    if !metadata.is_file() {
+        return Err("it is not a file".to_owned());
+    }
     if metadata.len() > MAX_SECRET_BYTES {
         return Err(format!("it is larger than {MAX_SECRET_BYTES} bytes"));
     }
@@ -157,12 +170,20 @@ impl TryFrom<String> for SecretRef {
     }
 }
 
-/// A secret that could not be read.
+/// A secret that could not be read, or is of no use.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read the secret `{reference}`: {problem}")]
+#[error("cannot use the secret `{reference}`: {problem}")]
 pub struct SecretRefError {
     reference: String,
     problem: String,
+}
+
+impl SecretRefError {
+    /// A secret that was read and is of no use. The problem must not repeat it.
+    #[must_use]
+    pub fn unusable(reference: &SecretRef, problem: String) -> Self {
+        Self { reference: reference.to_string(), problem }
+    }
 }
 
 #[cfg(test)]

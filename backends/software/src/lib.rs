@@ -49,12 +49,8 @@ impl SoftwareBackend {
     /// says what is wrong with the master key and never what it is.
     pub fn open(name: &str, config: &Config) -> Result<Self, Error> {
         let broken = |error: String| Error::new(Class::Broken, Operation::Open).detail(error);
-        let master = MasterKey::read(&config.master_key).map_err(|error| {
-            let said = broken(error.to_string());
-            match error {
-                master_key::MasterKeyError::Unreadable(cause) => said.source(cause),
-                master_key::MasterKeyError::Malformed { .. } => said,
-            }
+        let master = MasterKey::read(&config.master_key).map_err(|cause| {
+            Error::new(Class::Broken, Operation::Open).detail("there is no master key").source(cause)
         })?;
         let sealer = Sealer::new(master).map_err(|error| broken(error.to_string()))?;
         let software = Software { sealer, unsealed: UnsealedKeys::new() };
@@ -63,6 +59,15 @@ impl SoftwareBackend {
             capabilities: capabilities::capabilities(),
             workers: Workers::start(name, software, &config.workers())?,
         })
+    }
+
+    /// Whether the master key is the one under which `key` was sealed. To be asked
+    /// before any key is made: keys under two master keys can never be used together.
+    ///
+    /// # Errors
+    /// [`Class::Key`] when it is another one, or the key was changed.
+    pub fn recognises(&self, key: &KeyRef) -> Result<(), Error> {
+        unsealed::open(&self.workers.device().sealer, key, Operation::Open).map(drop)
     }
 }
 

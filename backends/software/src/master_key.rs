@@ -13,13 +13,10 @@ pub(crate) struct MasterKey(Zeroizing<[u8; BYTES]>);
 
 impl MasterKey {
     /// Reads the master key from where it is kept.
-    pub(crate) fn read(reference: &SecretRef) -> Result<Self, MasterKeyError> {
-        let secret = reference.read().map_err(MasterKeyError::Unreadable)?;
-        Self::parse(&secret).map_err(|problem| MasterKeyError::Malformed {
-            reference: reference.to_string(),
-            problem,
-            remedy: REMEDY,
-        })
+    pub(crate) fn read(reference: &SecretRef) -> Result<Self, SecretRefError> {
+        let secret = reference.read()?;
+        Self::parse(&secret)
+            .map_err(|problem| SecretRefError::unusable(reference, format!("{problem}; {REMEDY}")))
     }
 
     pub(crate) fn parse(secret: &Secret) -> Result<Self, Malformed> {
@@ -52,15 +49,6 @@ impl MasterKey {
 
 /// Hexadecimal, because it survives being looked at and copied.
 const REMEDY: &str = "make a new one with `openssl rand -hex 32`; a lost one cannot be replaced";
-
-/// Why there is no master key.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum MasterKeyError {
-    #[error("the master key cannot be read")]
-    Unreadable(#[source] SecretRefError),
-    #[error("the master key in `{reference}` is unusable: {problem}; {remedy}")]
-    Malformed { reference: String, problem: Malformed, remedy: &'static str },
-}
 
 /// What is wrong with the bytes of a master key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

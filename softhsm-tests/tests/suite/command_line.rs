@@ -160,7 +160,7 @@ async fn every_failure_has_its_exit_code_and_says_why() {
         ("keys create ec-p256 --id KEY", 2, vec!["FIELD_INVALID", "field key_id"]),
         ("keys list --filter x", 2, vec!["FILTER_INVALID", "field filter"]),
         ("sign key --in skms.toml", 2, vec!["PAYLOAD_TOO_LARGE", "hint", "--digest"]),
-        ("sign key --algorithm ES384", 2, vec!["ALGORITHM_NOT_ALLOWED"]),
+        ("sign key --in - --algorithm ES384", 2, vec!["ALGORITHM_NOT_ALLOWED"]),
         ("verify key --signature -", 2, vec!["both be stdin"]),
         ("keys get nobody", 4, vec!["KEY_NOT_FOUND", "keyId nobody", "request id"]),
         ("keys get key --version 7", 4, vec!["KEY_VERSION_NOT_FOUND"]),
@@ -169,7 +169,7 @@ async fn every_failure_has_its_exit_code_and_says_why() {
         ("keys create ec-p256 --id key", 6, vec!["KEY_ALREADY_EXISTS"]),
         ("keys rotate key --etag x", 6, vec!["ETAG_MISMATCH", "hint", "skms keys get"]),
         ("keys rotate key --expected-primary 7", 6, vec!["PRIMARY_VERSION_CHANGED"]),
-        ("sign late", 6, vec!["KEY_EXPIRED"]),
+        ("sign late --in -", 6, vec!["KEY_EXPIRED"]),
         ("keys get key --endpoint http://127.0.0.1:1", 7, vec!["cannot connect", "hint", "skms serve"]),
         ("keys get key --endpoint unix:/nowhere", 7, vec!["cannot connect"]),
         ("keys get key --endpoint https://127.0.0.1:1", 78, vec!["CA"]),
@@ -177,7 +177,8 @@ async fn every_failure_has_its_exit_code_and_says_why() {
         ("keys get key --profile wrong.toml", 78, vec!["wrong.toml:1: ", "an endpoint is"]),
         ("keys get key --token-file nowhere", 78, vec!["nowhere"]),
         ("sign key --in nowhere", 1, vec!["cannot read `nowhere`"]),
-        ("sign key --out nowhere/signature", 1, vec!["cannot write `nowhere/signature`"]),
+        ("sign key", 2, vec!["nothing came on stdin", "--in FILE"]),
+        ("sign key --in - --out nowhere/signature", 1, vec!["cannot write `nowhere/signature`"]),
     ] {
         let ended = user.run(line);
         assert_eq!(ended.code, Some(code), "`{line}`: {ended:?}");

@@ -16,6 +16,7 @@ mod create;
 mod crowd;
 mod life;
 mod list;
+mod mishaps;
 mod patience;
 mod program;
 mod record;

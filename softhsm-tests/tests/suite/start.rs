@@ -140,16 +140,16 @@ fn files_that_cannot_be_used_are_named() {
     let home = Home::software(PROGRAM);
     let file = home.path().join("file");
     fs::write(&file, "no database, and no directory either: a text of some length").unwrap();
-    let table: [(&str, &str, &[&str]); 5] = [
-        ("catalog.db", "file", &["catalog"]),
-        ("catalog.db", "file/catalog.db", &["cannot open the catalog", "file/catalog.db"]),
-        ("audit.jsonl", "file/audit.jsonl", &["cannot open the audit log", "file/audit.jsonl"]),
-        ("skms.sock", "file", &["cannot listen on", "no socket"]),
-        ("file:master.key", "file:missing.key", &["`soft`", "missing.key"]),
+    let table: [(&str, &str, i32, &[&str]); 5] = [
+        ("catalog.db", "file", 1, &["catalog"]),
+        ("catalog.db", "file/catalog.db", 1, &["cannot open the catalog", "file/catalog.db"]),
+        ("audit.jsonl", "file/audit.jsonl", 1, &["cannot open the audit log", "file/audit.jsonl"]),
+        ("skms.sock", "file", 1, &["cannot listen on", "no socket"]),
+        ("file:master.key", "file:missing.key", 78, &["`soft`", "missing.key"]),
     ];
-    for (found, put, parts) in table {
+    for (found, put, code, parts) in table {
         let config = changed(&home, |text| text.replacen(found, put, 1));
-        refused(&run(&home, "serve", &config), 1, parts);
+        refused(&run(&home, "serve", &config), code, parts);
     }
     // A full disk is found at once, and not at the first call.
     let full = changed(&home, |text| text.replacen("audit.jsonl", "/dev/full", 1));
@@ -163,11 +163,11 @@ fn a_master_key_that_others_can_read_is_refused() {
     let home = Home::software(PROGRAM);
     let key = home.path().join("master.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-    refused(&run(&home, "serve", &home.config()), 1, &["master.key", "read"]);
+    refused(&run(&home, "serve", &home.config()), 78, &["master.key", "read"]);
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(&key, "too short").unwrap();
     let ended = run(&home, "serve", &home.config());
-    refused(&ended, 1, &["master.key", "must have 32"]);
+    refused(&ended, 78, &["master.key", "must have 32"]);
     assert!(!ended.stderr.contains("too short"), "{}", ended.stderr);
 }
 
@@ -205,17 +205,18 @@ fn a_token_that_cannot_be_used_is_named() {
     fs::set_permissions(&pin, fs::Permissions::from_mode(0o600)).unwrap();
     let (right, wrong) = (token.pin_file().display().to_string(), pin.display().to_string());
     let label = format!("label:{}", token.label());
-    let table: [(&str, &str, &[&str]); 5] = [
-        (&module, "/nowhere/module.so", &["`hsm`", "/nowhere/module.so"]),
-        (&module, PROGRAM, &["`hsm`", PROGRAM]),
-        (&right, &wrong, &["`hsm`", "PIN", "CKR_PIN_INCORRECT"]),
-        (&right, "/nowhere/pin", &["`hsm`", "/nowhere/pin"]),
-        (&label, "label:nobody", &["`hsm`", "nobody"]),
+    // What a supervisor must not try again and again has the code of a configuration.
+    let table: [(&str, &str, i32, &[&str]); 5] = [
+        (&module, "/nowhere/module.so", 1, &["`hsm`", "/nowhere/module.so"]),
+        (&module, PROGRAM, 1, &["`hsm`", PROGRAM]),
+        (&right, &wrong, 78, &["`hsm`", "PIN", "CKR_PIN_INCORRECT"]),
+        (&right, "/nowhere/pin", 78, &["`hsm`", "/nowhere/pin"]),
+        (&label, "label:nobody", 1, &["`hsm`", "nobody"]),
     ];
-    for (found, put, parts) in table {
+    for (found, put, code, parts) in table {
         let config = changed(&home, |text| text.replacen(found, put, 1));
         let ended = run(&home, "serve", &config);
-        refused(&ended, 1, parts);
+        refused(&ended, code, parts);
         assert!(!ended.stderr.contains("00000000x"), "{}", ended.stderr);
     }
 }

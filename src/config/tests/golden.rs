@@ -69,7 +69,7 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "[catalog]\npath = ''\nsweep_interval = '0s'\n",
         "x.toml:2: `catalog.path`: must name a file\n\
-         x.toml:3: `catalog.sweep_interval`: must be longer than zero and at most `1day`",
+         x.toml:3: `catalog.sweep_interval`: must be at least `100ms` and at most `1day`",
     ),
     ("[catalog]\npath = 7\n", "x.toml:2: `catalog.path`: must be a path in quotes, not an integer"),
     (
