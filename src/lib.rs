@@ -51,7 +51,7 @@
 //! and an acknowledged key survives `kill -9`.
 //!
 //! **Invariant:** an object that the catalog does not know as given up is never
-//! removed from a device.
+//! removed from a device, but by the very call that was making it.
 //!
 //! **Invariant:** [`tonic`] and [`proto`] appear only in `rpc`, `layers`,
 //! `transport`, `server`, `client`, `cli` and `health`; `cryptoki` only in its

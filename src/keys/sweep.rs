@@ -10,6 +10,10 @@
 //! removed. A key that carries this gateway's mark and that the catalog has never
 //! heard of (the catalog may have been restored from an old copy) is reported and
 //! left alone.
+//!
+//! What a token itself leaves half written, when it is killed while it makes a
+//! pair, may bear neither label nor tag (SoftHSM 2.6.1 does that). Such an object
+//! could be anybody's, holds no key, and is left alone.
 
 use std::{
     sync::Arc,
