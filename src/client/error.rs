@@ -122,7 +122,10 @@ impl Failure {
     /// Decodes the answer to a call that had `timeout` to finish.
     pub(super) fn decode(status: &Status, timeout: Duration) -> Box<Self> {
         // The library reports its own timer as a cancellation.
-        if chain(status.source()).any(|error| error.is::<TimeoutExpired>()) {
+        // A server or proxy built on it does the same, if its timer is the first to
+        // end; nobody here ever cancels a call that is still waited for.
+        let at_the_other_end = status.code() == Code::Cancelled && status.message() == "Timeout expired";
+        if at_the_other_end || chain(status.source()).any(|error| error.is::<TimeoutExpired>()) {
             return Self::late(timeout);
         }
         // Broken connections come with whatever code the library makes of them.
@@ -212,10 +215,14 @@ mod tests {
 
     #[test]
     fn a_timer_of_the_library_is_a_deadline_and_not_a_cancellation() {
-        let failure = Failure::decode(&Status::from_error(Box::new(TimeoutExpired(()))), TIMEOUT);
-        assert_eq!(
-            (failure.code, failure.to_string().as_str()),
-            (Code::DeadlineExceeded, "no answer within 3s")
-        );
+        let ours = Status::from_error(Box::new(TimeoutExpired(())));
+        let theirs = Status::cancelled("Timeout expired");
+        for status in [ours, theirs] {
+            let failure = Failure::decode(&status, TIMEOUT);
+            assert_eq!(
+                (failure.code, failure.to_string().as_str()),
+                (Code::DeadlineExceeded, "no answer within 3s")
+            );
+        }
     }
 }
