@@ -1,6 +1,7 @@
-//! Generates the messages and services from `proto/`, without `protoc`.
+//! Generates the messages and services from `proto/`, without `protoc`, and the
+//! list of all RPCs.
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::{env, error::Error, fmt::Write as _, fs, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
     const FILES: [&str; 3] = ["skms/v1/types.proto", "skms/v1/key_management.proto", "skms/v1/system.proto"];
@@ -10,6 +11,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Served by reflection.
     let out = PathBuf::from(env::var("OUT_DIR")?).join("skms.binpb");
     fs::write(out, compiler.encode_file_descriptor_set())?;
+    fs::write(PathBuf::from(env::var("OUT_DIR")?).join("rpcs.rs"), rpcs(&compiler.file_descriptor_set())?)?;
     let mut config = tonic_prost_build::Config::new();
     // Payloads travel from the wire to the device without a copy.
     config.bytes(["."]);
@@ -17,4 +19,32 @@ fn main() -> Result<(), Box<dyn Error>> {
     config.btree_map(["."]);
     tonic_prost_build::configure().compile_fds_with_config(compiler.file_descriptor_set(), config)?;
     Ok(())
+}
+
+/// What the gateway serves besides its own services.
+const OTHERS: [(&str, &str); 4] = [
+    ("HealthCheck", "/grpc.health.v1.Health/Check"),
+    ("HealthWatch", "/grpc.health.v1.Health/Watch"),
+    ("Reflect", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
+    ("ReflectAlpha", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
+];
+
+/// The entries of the enum `Rpc`: a name, and the path it has in HTTP/2.
+fn rpcs(files: &tonic_prost_build::FileDescriptorSet) -> Result<String, Box<dyn Error>> {
+    let mut entries = Vec::new();
+    for file in files.file.iter().filter(|file| file.package() == "skms.v1") {
+        for service in &file.service {
+            for method in &service.method {
+                let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                entries.push((method.name().to_owned(), path));
+            }
+        }
+    }
+    entries.extend(OTHERS.map(|(name, path)| (name.to_owned(), path.to_owned())));
+    let mut text = "rpcs! {\n".to_owned();
+    for (name, path) in entries {
+        writeln!(text, "    {name} = \"{path}\",")?;
+    }
+    text.push_str("}\n");
+    Ok(text)
 }

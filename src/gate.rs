@@ -229,7 +229,7 @@ impl Pass {
             time: humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
             phase,
             request_id: &self.call.request_id,
-            caller: self.call.caller.subject(),
+            caller: self.call.caller.id(),
             authenticated_by: self.call.caller.method().name(),
             peer: &self.call.peer,
             action: self.action.name(),

@@ -1,15 +1,24 @@
 //! A caller, as everything behind the front door sees it.
 
 use std::{
+    collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::SystemTime,
 };
 
+use aws_lc_rs::digest;
 use skms_backend::Flow;
 
 /// How a caller proved who it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Method {
+    /// By a token that its issuer signed.
+    Token,
+    /// By a client certificate alone.
+    Certificate,
+    /// By the user that the kernel names at the other end of a Unix socket.
+    Unix,
     /// It reached a socket that only this machine can reach.
     Local,
     /// It is the gateway itself, doing what nobody asked it for.
@@ -17,53 +26,160 @@ pub enum Method {
 }
 
 impl Method {
-    /// The name in audit records.
+    /// The name in audit records and policies.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Token => "token",
+            Self::Certificate => "certificate",
+            Self::Unix => "unix",
             Self::Local => "local",
             Self::Gateway => "gateway",
         }
     }
 }
 
-/// Who is calling.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    subject: Arc<str>,
-    method: Method,
+/// Who is calling. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Caller(Arc<Inside>);
+
+#[derive(Debug)]
+struct Inside {
+    proof: Proof,
+    id: String,
+    digest: [u8; 32],
+}
+
+/// What was proved of a caller. The proof itself is not in it.
+#[derive(Clone, Debug)]
+pub(super) struct Proof {
+    pub(super) method: Method,
+    /// Who vouches: the configured name of the issuer of tokens or of the authority
+    /// of certificates, `unix`, or `gateway`.
+    pub(super) issuer: String,
+    /// Whom it vouches for, in its own words.
+    pub(super) subject: String,
+    pub(super) roles: BTreeSet<String>,
+    pub(super) tenant: Option<String>,
+    /// When the proof ends; `None` where it does not by itself.
+    pub(super) expires: Option<SystemTime>,
 }
 
 impl Caller {
+    pub(super) fn new(proof: Proof) -> Self {
+        let id = match proof.method {
+            Method::Local => "local".to_owned(),
+            _ => format!("{}/{}", proof.issuer, proof.subject),
+        };
+        // Every part with its length, so that no two identities read alike.
+        let mut context = digest::Context::new(&digest::SHA256);
+        let tenant = proof.tenant.as_deref();
+        let parts = [proof.method.name(), &proof.issuer, &proof.subject, tenant.unwrap_or_default()];
+        for part in parts.into_iter().chain(proof.roles.iter().map(String::as_str)) {
+            context.update(&part.len().to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        context.update(&[u8::from(tenant.is_some())]);
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        Self(Arc::new(Inside { proof, id, digest: bytes }))
+    }
+
     /// Whoever can reach a socket of this machine. All of them are one caller.
     #[must_use]
     pub(crate) fn local() -> Self {
-        Self { subject: "local".into(), method: Method::Local }
+        Self::new(Proof {
+            method: Method::Local,
+            issuer: "local".to_owned(),
+            subject: "local".to_owned(),
+            roles: BTreeSet::new(),
+            tenant: None,
+            expires: None,
+        })
     }
 
     /// The gateway itself.
     #[must_use]
     pub(crate) fn gateway() -> Self {
-        Self { subject: "gateway".into(), method: Method::Gateway }
+        Self::new(Proof {
+            method: Method::Gateway,
+            issuer: "gateway".to_owned(),
+            subject: "itself".to_owned(),
+            roles: BTreeSet::new(),
+            tenant: None,
+            expires: None,
+        })
     }
 
-    /// Who it is: the owner of what it creates, the scope of its request ids.
+    /// Who it is: the issuer and the subject, `corp/alice`. The owner of what it
+    /// creates, the scope of its request ids.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The configured name of who vouches for it. Never holds a `/`.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.0.proof.issuer
+    }
+
+    /// Whom that vouches for, in its own words.
     #[must_use]
     pub fn subject(&self) -> &str {
-        &self.subject
+        &self.0.proof.subject
+    }
+
+    /// What it is said to be, such as `signer`.
+    #[must_use]
+    pub fn roles(&self) -> &BTreeSet<String> {
+        &self.0.proof.roles
+    }
+
+    /// The tenant it belongs to, where there are tenants.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&str> {
+        self.0.proof.tenant.as_deref()
     }
 
     /// How it proved that.
     #[must_use]
-    pub const fn method(&self) -> Method {
-        self.method
+    pub fn method(&self) -> Method {
+        self.0.proof.method
+    }
+
+    /// When its proof ends; `None` where it does not by itself.
+    #[must_use]
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.0.proof.expires
+    }
+
+    /// A digest of everything a decision may depend on: method, issuer, subject,
+    /// tenant and roles. Two callers of the same digest are the same to a policy.
+    #[must_use]
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.0.digest
     }
 
     /// Whose work its calls are, for queues that know no names.
     #[must_use]
     pub fn flow(&self) -> Flow {
         let mut hasher = DefaultHasher::new();
-        self.subject.hash(&mut hasher);
+        self.0.id.hash(&mut hasher);
         Flow(hasher.finish())
+    }
+
+    /// A caller for the tests of other floors.
+    #[cfg(test)]
+    #[must_use]
+    pub(crate) fn sample(issuer: &str, subject: &str, roles: &[&str], tenant: Option<&str>) -> Self {
+        Self::new(Proof {
+            method: Method::Token,
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+            roles: roles.iter().map(|&role| role.to_owned()).collect(),
+            tenant: tenant.map(str::to_owned),
+            expires: None,
+        })
     }
 }

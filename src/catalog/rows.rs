@@ -51,7 +51,7 @@ pub(super) fn insert_key(transaction: &Transaction<'_>, key: &Key) -> Result<(),
     transaction.execute(
         "INSERT INTO keys VALUES (:id, :key_type, :purpose, :signature_algorithms, :protection_floor,
             :backend, :labels, :description, :owner, :not_before, :expires, :destroy_after,
-            :primary, :min_protect, :min_process, :revision, :created, :updated)",
+            :primary, :min_protect, :min_process, :revision, :created, :updated, :tenant)",
         named_params! {
             ":id": key.id.as_str(),
             ":key_type": key.key_type.name(),
@@ -71,6 +71,7 @@ pub(super) fn insert_key(transaction: &Transaction<'_>, key: &Key) -> Result<(),
             ":revision": signed(key.revision),
             ":created": millis(key.created),
             ":updated": millis(key.updated),
+            ":tenant": key.tenant,
         },
     )?;
     for alias in &key.aliases {
@@ -135,6 +136,7 @@ pub(super) fn key(row: &Row<'_>) -> Result<Key, Error> {
         aliases: Vec::new(),
         description: row.get("description")?,
         owner: row.get("owner")?,
+        tenant: row.get("tenant")?,
         not_before: row.get::<_, Option<i64>>("not_before")?.map(time),
         expires: row.get::<_, Option<i64>>("expires")?.map(time),
         destroy_after: Duration::from_millis(u64::try_from(destroy_after).unwrap_or_default()),

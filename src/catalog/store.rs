@@ -22,7 +22,8 @@ use crate::{
 };
 
 /// Every step of the schema, in order; a step is never changed, only added.
-const STEPS: &[M<'static>] = &[M::up(include_str!("sql/0001_keys.sql"))];
+const STEPS: &[M<'static>] =
+    &[M::up(include_str!("sql/0001_keys.sql")), M::up(include_str!("sql/0002_tenants.sql"))];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// How long changes are kept, and tags that were given up: thousands of sweeps

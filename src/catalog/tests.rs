@@ -65,6 +65,7 @@ fn key(name: &str) -> Key {
         aliases: Vec::new(),
         description: "a key".to_owned(),
         owner: "local".to_owned(),
+        tenant: None,
         not_before: Some(now),
         expires: None,
         destroy_after: Duration::from_secs(86_400),

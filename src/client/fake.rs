@@ -220,6 +220,14 @@ impl KeyManagement for Answers {
         Ok(Response::new(key(&request.key_id)))
     }
 
+    async fn update_key(
+        &self,
+        request: Request<proto::UpdateKeyRequest>,
+    ) -> Result<Response<proto::UpdateKeyResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        Ok(Response::new(proto::UpdateKeyResponse { key: Some(key(&request.key_id)) }))
+    }
+
     async fn sign_message(
         &self,
         request: Request<proto::SignRequest>,
@@ -286,6 +294,14 @@ impl SystemService for Answers {
     ) -> Result<Response<proto::GetBackendResponse>, Status> {
         self.admit(request, |request| &request.name).await?;
         Ok(Response::new(proto::GetBackendResponse { backend: Some(backend()) }))
+    }
+
+    async fn test_permissions(
+        &self,
+        request: Request<proto::TestPermissionsRequest>,
+    ) -> Result<Response<proto::TestPermissionsResponse>, Status> {
+        self.admit(request, |_| "").await?;
+        Ok(Response::new(proto::TestPermissionsResponse::default()))
     }
 
     async fn get_server_info(

@@ -73,7 +73,7 @@ impl Keyring {
         self.gate
             .admit(call, Action::CreateKey, subject, move |permit| async move {
                 let idempotency = request.repeatable.map(|(request_id, fingerprint)| Idempotency {
-                    principal: caller.subject().to_owned(),
+                    principal: caller.id().to_owned(),
                     action: Action::CreateKey,
                     request_id,
                     fingerprint,
@@ -91,7 +91,7 @@ impl Keyring {
                 };
                 let place = placement::choose(permit.backends(), &wanted)?;
                 permit.note(|facts| facts.backend = Some(place.backend.clone()));
-                let owner = caller.subject().to_owned();
+                let owner = (caller.id().to_owned(), caller.tenant().map(str::to_owned));
                 let validate_only = request.validate_only;
                 let mut key = new_key(id, owner, request, &place);
                 if validate_only {
@@ -142,7 +142,7 @@ impl Keyring {
     }
 }
 
-fn new_key(id: KeyId, owner: String, request: Create, place: &Place) -> Key {
+fn new_key(id: KeyId, (owner, tenant): (String, Option<String>), request: Create, place: &Place) -> Key {
     let now = SystemTime::now();
     Key {
         id,
@@ -155,6 +155,7 @@ fn new_key(id: KeyId, owner: String, request: Create, place: &Place) -> Key {
         aliases: request.aliases,
         description: request.description,
         owner,
+        tenant,
         not_before: request.not_before,
         expires: request.expires,
         destroy_after: request.destroy_after,

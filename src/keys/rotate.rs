@@ -41,7 +41,7 @@ impl Keyring {
             .admit(call, Action::RotateKey, subject, move |permit| async move {
                 let key = known(found)?;
                 let idempotency = request.repeatable.map(|(request_id, fingerprint)| Idempotency {
-                    principal: caller.subject().to_owned(),
+                    principal: caller.id().to_owned(),
                     action: Action::RotateKey,
                     request_id,
                     fingerprint,

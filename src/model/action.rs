@@ -11,6 +11,11 @@ pub enum Action {
     ListKeys,
     /// Make a new version of a key.
     RotateKey,
+    /// Change what is said of a key, and when it may be used.
+    UpdateKey,
+    /// Change the labels of a key. They decide who may use it, so this is asked of
+    /// the key as it is and of the key as it would be.
+    SetKeyLabels,
     /// Sign with a key.
     SignMessage,
     /// Check a signature.
@@ -19,8 +24,12 @@ pub enum Action {
     ListBackends,
     /// See one backend.
     GetBackend,
+    /// See what one may do oneself.
+    TestPermissions,
     /// See the gateway.
     GetServerInfo,
+    /// See what the API looks like (gRPC reflection).
+    DescribeApi,
     /// Look on devices for keys that the catalog does not know. The gateway's own.
     FindOrphans,
     /// Remove what a crash left half made. The gateway's own.
@@ -29,16 +38,20 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::CreateKey,
         Self::GetKey,
         Self::ListKeys,
         Self::RotateKey,
+        Self::UpdateKey,
+        Self::SetKeyLabels,
         Self::SignMessage,
         Self::VerifySignature,
         Self::ListBackends,
         Self::GetBackend,
+        Self::TestPermissions,
         Self::GetServerInfo,
+        Self::DescribeApi,
         Self::FindOrphans,
         Self::Sweep,
     ];
@@ -51,11 +64,15 @@ impl Action {
             Self::GetKey => "get-key",
             Self::ListKeys => "list-keys",
             Self::RotateKey => "rotate-key",
+            Self::UpdateKey => "update-key",
+            Self::SetKeyLabels => "set-key-labels",
             Self::SignMessage => "sign-message",
             Self::VerifySignature => "verify-signature",
             Self::ListBackends => "list-backends",
             Self::GetBackend => "get-backend",
+            Self::TestPermissions => "test-permissions",
             Self::GetServerInfo => "get-server-info",
+            Self::DescribeApi => "describe-api",
             Self::FindOrphans => "find-orphans",
             Self::Sweep => "sweep",
         }
@@ -66,15 +83,49 @@ impl Action {
     #[must_use]
     pub const fn mutates(self) -> bool {
         match self {
-            Self::CreateKey | Self::RotateKey | Self::Sweep => true,
+            Self::CreateKey | Self::RotateKey | Self::UpdateKey | Self::SetKeyLabels | Self::Sweep => true,
             Self::GetKey
             | Self::ListKeys
             | Self::SignMessage
             | Self::VerifySignature
             | Self::ListBackends
             | Self::GetBackend
+            | Self::TestPermissions
             | Self::GetServerInfo
+            | Self::DescribeApi
             | Self::FindOrphans => false,
         }
     }
+
+    /// What it is done to.
+    #[must_use]
+    pub const fn target(self) -> Target {
+        match self {
+            Self::CreateKey
+            | Self::GetKey
+            | Self::RotateKey
+            | Self::UpdateKey
+            | Self::SetKeyLabels
+            | Self::SignMessage
+            | Self::VerifySignature => Target::Key,
+            Self::ListKeys
+            | Self::ListBackends
+            | Self::GetBackend
+            | Self::TestPermissions
+            | Self::GetServerInfo
+            | Self::DescribeApi => Target::Gateway,
+            Self::FindOrphans | Self::Sweep => Target::Nothing,
+        }
+    }
+}
+
+/// What an action is done to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A key.
+    Key,
+    /// The gateway as a whole.
+    Gateway,
+    /// Nothing that anybody can ask for: the gateway's own housekeeping.
+    Nothing,
 }

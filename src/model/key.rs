@@ -71,6 +71,8 @@ pub struct Key {
     pub description: String,
     /// Who created it.
     pub owner: String,
+    /// The tenant it belongs to, which is its creator's.
+    pub tenant: Option<String>,
     /// Before this time it does not sign.
     pub not_before: Option<SystemTime>,
     /// From this time on it does not sign.

@@ -5,15 +5,19 @@
 mod action;
 mod backend_name;
 mod bad_value;
+mod certificate;
 mod key;
 mod key_id;
 mod reason;
+mod rpc;
 mod state;
 
-pub use action::Action;
+pub use action::{Action, Target};
 pub use backend_name::{BackendName, BackendNameError};
 pub use bad_value::BadValue;
+pub use certificate::ClientCertificate;
 pub use key::{Key, Labels, Origin, Purpose, Version};
 pub use key_id::{InvalidKeyId, KeyId};
 pub use reason::Reason;
+pub use rpc::{Access, Rpc};
 pub use state::State;

@@ -22,6 +22,24 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// The call has no proof of who makes it.
+    TokenMissing = "TOKEN_MISSING",
+    /// The proof is no token that is taken here.
+    TokenMalformed = "TOKEN_MALFORMED",
+    /// The token is not valid any more.
+    TokenExpired = "TOKEN_EXPIRED",
+    /// The token is not valid yet.
+    TokenNotYetValid = "TOKEN_NOT_YET_VALID",
+    /// The token is not signed by a key of its issuer.
+    TokenSignatureInvalid = "TOKEN_SIGNATURE_INVALID",
+    /// Nobody here trusts the issuer of the token.
+    TokenIssuerUntrusted = "TOKEN_ISSUER_UNTRUSTED",
+    /// The token is for somebody else.
+    TokenAudienceMismatch = "TOKEN_AUDIENCE_MISMATCH",
+    /// The token, its subject, tenant or certificate was revoked.
+    TokenRevoked = "TOKEN_REVOKED",
+    /// The call must come with a client certificate, or with another one.
+    ClientCertificateRequired = "CLIENT_CERTIFICATE_REQUIRED",
     /// No such key, or none that the caller may know of.
     KeyNotFound = "KEY_NOT_FOUND",
     /// The key has no such version.
@@ -88,6 +106,8 @@ reasons! {
     ConcurrentModification = "CONCURRENT_MODIFICATION",
     /// Too many calls wait for the backend.
     BackendQueueFull = "BACKEND_QUEUE_FULL",
+    /// The caller, or all callers of a key, asked for more than their share.
+    RateLimited = "RATE_LIMITED",
     /// The device has no room for another key.
     BackendStorageFull = "BACKEND_STORAGE_FULL",
     /// The device, or every backend there is, does not offer this.

@@ -46,7 +46,7 @@ pub(super) fn key(shown: &Shown, view: View) -> proto::KeyResponse {
                 .unwrap_or_default()
                 .into(),
             owner: key.owner.clone(),
-            tenant: String::new(),
+            tenant: key.tenant.clone().unwrap_or_default(),
         }),
     }
 }

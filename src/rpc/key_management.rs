@@ -81,6 +81,14 @@ impl KeyManagement for Service {
         closed(&call, self.rotate(&call, request).await)
     }
 
+    async fn update_key(
+        &self,
+        request: Request<proto::UpdateKeyRequest>,
+    ) -> Result<Response<proto::UpdateKeyResponse>, Status> {
+        let (call, _) = opened(request)?;
+        Err(status::refusal(Reason::MethodNotFound, "not built yet", &call.request_id))
+    }
+
     async fn sign_message(
         &self,
         request: Request<proto::SignRequest>,

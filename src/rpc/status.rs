@@ -82,6 +82,15 @@ fn add_violations(details: &mut ErrorDetails, violations: &[Violation]) {
 /// The code of a reason; there is no other place that decides it.
 const fn code(reason: Reason) -> Code {
     match reason {
+        Reason::TokenMissing
+        | Reason::TokenMalformed
+        | Reason::TokenExpired
+        | Reason::TokenNotYetValid
+        | Reason::TokenSignatureInvalid
+        | Reason::TokenIssuerUntrusted
+        | Reason::TokenAudienceMismatch
+        | Reason::TokenRevoked
+        | Reason::ClientCertificateRequired => Code::Unauthenticated,
         Reason::KeyNotFound | Reason::KeyVersionNotFound | Reason::BackendNotFound => Code::NotFound,
         Reason::KeyAlreadyExists | Reason::AliasInUse => Code::AlreadyExists,
         Reason::FieldRequired
@@ -110,7 +119,9 @@ const fn code(reason: Reason) -> Code {
         Reason::EtagMismatch | Reason::PrimaryVersionChanged | Reason::ConcurrentModification => {
             Code::Aborted
         }
-        Reason::BackendQueueFull | Reason::BackendStorageFull => Code::ResourceExhausted,
+        Reason::BackendQueueFull | Reason::BackendStorageFull | Reason::RateLimited => {
+            Code::ResourceExhausted
+        }
         Reason::OperationNotSupportedByBackend | Reason::MethodNotFound => Code::Unimplemented,
         Reason::BackendUnavailable
         | Reason::BackendSessionLost

@@ -59,6 +59,14 @@ impl SystemService for Service {
         closed(&call, self.backend(&call, request).await)
     }
 
+    async fn test_permissions(
+        &self,
+        request: Request<proto::TestPermissionsRequest>,
+    ) -> Result<Response<proto::TestPermissionsResponse>, Status> {
+        let (call, _) = opened(request)?;
+        Err(crate::rpc::status::refusal(Reason::MethodNotFound, "not built yet", &call.request_id))
+    }
+
     async fn get_server_info(
         &self,
         request: Request<proto::GetServerInfoRequest>,

@@ -1,0 +1,87 @@
+//! Every RPC that the gateway serves: the list is made of the proto descriptor, so
+//! that one without an action, a limit or a price does not compile.
+
+use super::Action;
+
+macro_rules! rpcs {
+    ($($name:ident = $path:literal,)+) => {
+        /// An RPC.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[expect(missing_docs, reason = "named as in the .proto files, where they are described")]
+        pub enum Rpc { $($name,)+ }
+
+        impl Rpc {
+            /// Every RPC.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// Its path in HTTP/2: `/package.Service/Method`.
+            #[must_use]
+            pub const fn path(self) -> &'static str {
+                match self { $(Self::$name => $path,)+ }
+            }
+
+            /// The RPC of a path.
+            #[must_use]
+            pub fn of_path(path: &str) -> Option<Self> {
+                match path { $($path => Some(Self::$name),)+ _ => None }
+            }
+        }
+    };
+}
+
+include!(concat!(env!("OUT_DIR"), "/rpcs.rs"));
+
+/// Who may call an RPC at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, without proof of who it is.
+    Public,
+    /// Whoever may do this.
+    Action(Action),
+}
+
+impl Rpc {
+    /// Its service and its method, `skms.v1.KeyManagement/SignMessage`, for records
+    /// and measurements.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.path().trim_start_matches('/')
+    }
+
+    /// Who may call it at all.
+    #[must_use]
+    pub const fn access(self) -> Access {
+        match self {
+            // Balancers and kubelets have no token.
+            Self::HealthCheck | Self::HealthWatch => Access::Public,
+            Self::Reflect | Self::ReflectAlpha => Access::Action(Action::DescribeApi),
+            Self::CreateKey => Access::Action(Action::CreateKey),
+            Self::GetKey => Access::Action(Action::GetKey),
+            Self::ListKeys => Access::Action(Action::ListKeys),
+            Self::RotateKey => Access::Action(Action::RotateKey),
+            Self::UpdateKey => Access::Action(Action::UpdateKey),
+            Self::SignMessage => Access::Action(Action::SignMessage),
+            Self::VerifySignature => Access::Action(Action::VerifySignature),
+            Self::ListBackends => Access::Action(Action::ListBackends),
+            Self::GetBackend => Access::Action(Action::GetBackend),
+            Self::TestPermissions => Access::Action(Action::TestPermissions),
+            Self::GetServerInfo => Access::Action(Action::GetServerInfo),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_is_that_of_its_rpc() {
+        for rpc in Rpc::ALL {
+            assert_eq!(Rpc::of_path(rpc.path()), Some(*rpc));
+        }
+        for none in ["", "/", "/skms.v1.KeyManagement/", "/skms.v1.KeyManagement/signmessage", "SignMessage"]
+        {
+            assert_eq!(Rpc::of_path(none), None, "{none}");
+        }
+    }
+}
