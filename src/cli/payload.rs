@@ -14,6 +14,8 @@ use crate::proto::{Digest, HashAlgorithm};
 
 /// The message, or its digest.
 #[derive(Clone, Debug, clap::Args)]
+// Flattened into arguments that are called `Args` too, and a group is called after its type.
+#[group(skip)]
 pub(super) struct Args {
     /// The message; `-` is stdin [default: -]
     #[arg(long = "in", value_name = "FILE", conflicts_with = "digest")]
