@@ -20,6 +20,10 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 6] =
+        [Self::Open, Self::Probe, Self::Generate, Self::Find, Self::Destroy, Self::Sign];
+
     /// A word for logs and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {

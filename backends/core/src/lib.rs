@@ -38,7 +38,7 @@ pub use key::{FoundKey, GeneratedKey, KeyRef, KeySpec, KeyTag, Selector, SignInp
 pub use key_type::{KeyType, UnknownKeyType};
 pub use public_key::{MalformedPublicKey, PublicKey};
 pub use secret::{Secret, SecretRef, SecretRefError};
-pub use workers::{Cost, Device, Workers, WorkersConfig, WorkersStatus};
+pub use workers::{Cost, Device, Observer, Workers, WorkersConfig, WorkersStatus};
 
 /// What every backend does.
 ///

@@ -18,7 +18,6 @@
 //! waking, withdrawal of queued items and a cap on one class of them together.
 
 use std::{
-    num::NonZeroUsize,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     thread,
@@ -26,13 +25,14 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
-use serde::Deserialize;
 use tokio::sync::{oneshot, watch};
 use tracing::{debug, error, warn};
 
+pub use self::config::{WorkersConfig, WorkersStatus};
 use self::queue::{Queue, Ticket};
 use crate::{Class, Error, OpContext, Operation};
 
+mod config;
 mod queue;
 
 /// A device that can be used through any number of contexts, one a thread.
@@ -49,6 +49,19 @@ pub trait Device: Send + Sync + 'static {
     fn open(&self) -> Result<Self::Context, Error>;
 }
 
+/// Hears of every job that a context has done.
+pub trait Observer: Send + Sync + 'static {
+    /// A job was done, well or not: it waited for `queued` until a context was free
+    /// and open for it, and then had that context for `device`. Called before its
+    /// caller is answered, on the thread of the context, so it must not block.
+    fn done(&self, operation: Operation, queued: Duration, device: Duration);
+}
+
+/// Nobody listens.
+impl Observer for () {
+    fn done(&self, _: Operation, _: Duration, _: Duration) {}
+}
+
 /// How long a job keeps its context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost {
@@ -57,48 +70,6 @@ pub enum Cost {
     /// Up to seconds, such as making an RSA key. Slow jobs never hold the last
     /// free context.
     Slow,
-}
-
-/// How many contexts, and how much may wait for them.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct WorkersConfig {
-    /// Device contexts, each with a thread of its own. More than the device
-    /// computes in parallel brings nothing.
-    pub contexts: NonZeroUsize,
-    /// Jobs that may wait for a context; one more is refused at once.
-    pub queue: NonZeroUsize,
-}
-
-impl WorkersConfig {
-    /// The most contexts: each is a thread, and no device computes on so many.
-    pub const MAX_CONTEXTS: usize = 256;
-    /// The longest queue: what waits behind so many has long been given up.
-    pub const MAX_QUEUE: usize = 64 * 1024;
-}
-
-impl Default for WorkersConfig {
-    fn default() -> Self {
-        const CONTEXTS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
-        // At 50 µs a job and 4 contexts, a full queue is 13 ms of waiting.
-        const QUEUE: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
-        Self { contexts: CONTEXTS, queue: QUEUE }
-    }
-}
-
-/// A snapshot of a pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WorkersStatus {
-    /// Contexts that may be open at once.
-    pub contexts: usize,
-    /// Contexts that are serving a job now.
-    pub busy: usize,
-    /// Contexts that could not be opened and are waiting to try again.
-    pub failed: usize,
-    /// Jobs that wait for a context.
-    pub queued: usize,
-    /// Jobs that may wait.
-    pub queue_capacity: usize,
 }
 
 /// How long a worker waits before it tries to open its context again.
@@ -116,6 +87,7 @@ pub struct Workers<D: Device> {
 struct Shared<D: Device> {
     device: D,
     name: String,
+    observer: Arc<dyn Observer>,
     state: Mutex<State<D>>,
     /// One for each worker, so that exactly the chosen one is woken.
     wake: Vec<Condvar>,
@@ -137,14 +109,21 @@ struct State<D: Device> {
 
 impl<D: Device> Workers<D> {
     /// Starts the threads. Contexts are opened when they are first needed.
+    /// `observer` hears of every job; `Arc::new(())` where nobody wants to know.
     ///
     /// # Errors
     /// When the system gives no thread.
-    pub fn start(name: &str, device: D, config: &WorkersConfig) -> Result<Self, Error> {
+    pub fn start(
+        name: &str,
+        device: D,
+        config: &WorkersConfig,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, Error> {
         let contexts = config.contexts.get();
         let shared = Arc::new(Shared {
             device,
             name: name.to_owned(),
+            observer,
             state: Mutex::new(State {
                 // All but one context may be slow at once; a lone context must do both.
                 queue: Queue::new(config.queue.get(), contexts.saturating_sub(1).max(1)),
@@ -206,9 +185,11 @@ impl<D: Device> Workers<D> {
             return Err(Error::new(Class::Cancelled, operation));
         }
         let start_by = ctx.start_by.min(ctx.deadline);
-        if start_by <= Instant::now() {
+        let since = Instant::now();
+        if start_by <= since {
             return Err(Error::new(Class::Timeout, operation));
         }
+        let observer = Arc::clone(&self.shared.observer);
         let (answer, result) = oneshot::channel();
         let work: Work<D> = Box::new(move |context| {
             // Its caller went while it was being handed over.
@@ -216,11 +197,15 @@ impl<D: Device> Workers<D> {
                 return None;
             }
             let outcome = match context {
-                Ok((device, context)) => catch_unwind(AssertUnwindSafe(|| job(device, context)))
-                    .unwrap_or_else(|_| {
+                Ok((device, context)) => {
+                    let begun = Instant::now();
+                    let outcome = catch_unwind(AssertUnwindSafe(|| job(device, context)));
+                    observer.done(operation, begun - since, begun.elapsed());
+                    outcome.unwrap_or_else(|_| {
                         error!(operation = operation.name(), "a device job panicked");
                         Err(Error::new(Class::Broken, operation).detail("the job panicked"))
-                    }),
+                    })
+                }
                 Err(error) => Err(error),
             };
             let class = outcome.as_ref().err().map(Error::class);

@@ -9,7 +9,8 @@ use cryptoki::{
 };
 use skms_backend::{
     Capabilities, Class, Cost, DeviceIdentity, Error, FoundKey, GeneratedKey, KeyBackend, KeyRef, KeySpec,
-    KeyTag, OpContext, Operation, Selector, SignInput, Signature, SignatureAlgorithm, Workers, WorkersStatus,
+    KeyTag, Observer, OpContext, Operation, Selector, SignInput, Signature, SignatureAlgorithm, Workers,
+    WorkersStatus,
 };
 use tracing::{info, warn};
 
@@ -36,13 +37,19 @@ impl Pkcs11Backend {
     /// This blocks, for as long as the device takes.
     ///
     /// `name` names the threads and log lines; `instance` is the random id of the
-    /// gateway's catalog, which marks the objects that are its own.
+    /// gateway's catalog, which marks the objects that are its own; `observer` hears
+    /// how long each call waited and worked.
     ///
     /// # Errors
     /// [`Class::Pin`] when the PIN was refused, or trying it could lock the token;
     /// [`Class::Reinitialize`] when the token is not there; anything else that
     /// keeps the token from being used.
-    pub fn open(name: &str, config: &Config, instance: &str) -> Result<Self, Error> {
+    pub fn open(
+        name: &str,
+        config: &Config,
+        instance: &str,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, Error> {
         let opening = || Error::new(Class::Broken, Operation::Open);
         if instance.is_empty() {
             return Err(opening().detail("a gateway without an id has no objects of its own"));
@@ -87,7 +94,7 @@ impl Pkcs11Backend {
             key_types = offered(&capabilities),
             "token opened"
         );
-        Ok(Self { capabilities, workers: Workers::start(name, token, &pool)? })
+        Ok(Self { capabilities, workers: Workers::start(name, token, &pool, observer)? })
     }
 }
 

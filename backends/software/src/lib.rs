@@ -13,12 +13,12 @@
 //! **Invariant:** no key leaves before it was sealed, unsealed again, and its
 //! signature was verified with its public half.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use skms_backend::{
     Capabilities, Class, Cost, Device, Error, FoundKey, GeneratedKey, KeyBackend, KeyRef, KeySpec, KeyTag,
-    KeyType, OpContext, Operation, Selector, SignInput, Signature, SignatureAlgorithm, Workers,
+    KeyType, Observer, OpContext, Operation, Selector, SignInput, Signature, SignatureAlgorithm, Workers,
     WorkersStatus,
 };
 
@@ -42,12 +42,12 @@ pub struct SoftwareBackend {
 
 impl SoftwareBackend {
     /// Reads the master key and starts the threads, which are named after the
-    /// backend. It blocks.
+    /// backend. `observer` hears how long each call waited and worked. It blocks.
     ///
     /// # Errors
     /// [`Class::Broken`] when there is no usable master key, or no thread; it
     /// says what is wrong with the master key and never what it is.
-    pub fn open(name: &str, config: &Config) -> Result<Self, Error> {
+    pub fn open(name: &str, config: &Config, observer: Arc<dyn Observer>) -> Result<Self, Error> {
         let broken = |error: String| Error::new(Class::Broken, Operation::Open).detail(error);
         let master = MasterKey::read(&config.master_key).map_err(|cause| {
             Error::new(Class::Broken, Operation::Open).detail("there is no master key").source(cause)
@@ -57,7 +57,7 @@ impl SoftwareBackend {
         software.probe(Operation::Open)?;
         Ok(Self {
             capabilities: capabilities::capabilities(),
-            workers: Workers::start(name, software, &config.workers())?,
+            workers: Workers::start(name, software, &config.workers(), observer)?,
         })
     }
 

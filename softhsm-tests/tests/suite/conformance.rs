@@ -18,7 +18,7 @@ fn software() -> (TempDir, Arc<dyn KeyBackend>) {
     fs::write(&path, "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     let config = toml::from_str(&format!("master_key = \"file:{}\"", path.display())).unwrap();
-    let backend = SoftwareBackend::open("software", &config).unwrap();
+    let backend = SoftwareBackend::open("software", &config, Arc::new(())).unwrap();
     (directory, Arc::new(backend))
 }
 
@@ -115,7 +115,7 @@ fn private_keys_in_softhsm_never_leave_it() {
 
 fn pkcs11(token: &SoftHsm) -> Arc<dyn KeyBackend> {
     let config = toml::from_str(&token.config()).unwrap();
-    Arc::new(Pkcs11Backend::open("softhsm", &config, "instance").unwrap())
+    Arc::new(Pkcs11Backend::open("softhsm", &config, "instance", Arc::new(())).unwrap())
 }
 
 fn run(backend: Arc<dyn KeyBackend>) {

@@ -1,8 +1,11 @@
 //! The promises of the pool, against a device made of channels.
 
-use std::sync::{
-    atomic::{AtomicBool, AtomicUsize, Ordering},
-    mpsc,
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
+    },
 };
 
 use super::*;
@@ -26,11 +29,15 @@ impl Device for Fake {
 }
 
 fn pool(contexts: usize, queue: usize) -> Workers<Fake> {
+    observed(contexts, queue, Arc::new(()))
+}
+
+fn observed(contexts: usize, queue: usize, observer: Arc<dyn Observer>) -> Workers<Fake> {
     let config = WorkersConfig {
         contexts: NonZeroUsize::new(contexts).unwrap(),
         queue: NonZeroUsize::new(queue).unwrap(),
     };
-    Workers::start("fake", Fake::default(), &config).unwrap()
+    Workers::start("fake", Fake::default(), &config, observer).unwrap()
 }
 
 fn soon() -> OpContext {
@@ -233,4 +240,54 @@ async fn closing_finishes_what_was_accepted_and_refuses_the_rest() {
     closing.await.unwrap();
     assert_eq!(accepted.await.unwrap().unwrap(), 7);
     assert_eq!(refused().await, Class::Closed);
+}
+
+/// Remembers what it heard.
+#[derive(Default)]
+struct Heard(Mutex<Vec<(Operation, Duration, Duration)>>);
+
+impl Observer for Heard {
+    fn done(&self, operation: Operation, queued: Duration, device: Duration) {
+        self.0.lock().push((operation, queued, device));
+    }
+}
+
+#[tokio::test]
+async fn the_time_in_the_queue_and_the_time_in_the_device_are_told_apart() {
+    const AT_LEAST: Duration = Duration::from_millis(20);
+    let heard = Arc::new(Heard::default());
+    let pool = Arc::new(observed(1, 8, Arc::clone(&heard) as Arc<dyn Observer>));
+    let release = occupy(&pool, Cost::Fast).await;
+    let waiting = Arc::clone(&pool);
+    let queued = tokio::spawn(async move {
+        waiting
+            .run(Operation::Generate, Cost::Slow, &soon(), |_, _| {
+                Err::<(), _>(Error::new(Class::Key, Operation::Generate))
+            })
+            .await
+    });
+    while pool.status().queued == 0 {
+        tokio::task::yield_now().await;
+    }
+    let begun = Instant::now();
+    while begun.elapsed() < AT_LEAST {
+        tokio::task::yield_now().await;
+    }
+    drop(release);
+    // Failed or not, it was there; and it was told before its caller was answered.
+    assert!(queued.await.unwrap().is_err());
+    let heard = heard.0.lock().clone();
+    let [(Operation::Sign, _, long), (Operation::Generate, waited, short)] = heard[..] else {
+        panic!("{heard:?}");
+    };
+    assert!(long >= AT_LEAST && waited >= AT_LEAST && short < AT_LEAST, "{heard:?}");
+}
+
+#[tokio::test]
+async fn what_never_reached_the_device_is_not_measured() {
+    let heard = Arc::new(Heard::default());
+    let pool = observed(1, 8, Arc::clone(&heard) as Arc<dyn Observer>);
+    pool.device().broken.store(true, Ordering::SeqCst);
+    assert!(pool.run(Operation::Sign, Cost::Fast, &soon(), |_, _| Ok(())).await.is_err());
+    assert!(heard.0.lock().is_empty());
 }
