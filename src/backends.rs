@@ -19,7 +19,10 @@ use skms_backend_software::Config as Software;
 use uuid::Uuid;
 
 pub use self::info::{Availability, BackendInfo, Backends, Devices, Probed};
-use crate::model::{BackendName, BadValue};
+use crate::{
+    model::{BackendName, BadValue},
+    telemetry::metrics,
+};
 
 /// Opens every backend. Blocks. `sealed` gives one of the keys that a backend has
 /// sealed earlier, if there is one, to see whether it still can open it.
@@ -34,13 +37,16 @@ pub fn open(
     let mut map: BTreeMap<BackendName, Arc<dyn KeyBackend>> = BTreeMap::new();
     #[cfg(feature = "pkcs11")]
     for (name, config) in &config.pkcs11 {
-        let backend = skms_backend_pkcs11::Pkcs11Backend::open(name.as_str(), config, &instance.to_string())
+        let times = Arc::new(metrics().device(name.as_str()));
+        let instance = instance.to_string();
+        let backend = skms_backend_pkcs11::Pkcs11Backend::open(name.as_str(), config, &instance, times)
             .map_err(|source| Error { backend: name.clone(), source })?;
         map.insert(name.clone(), Arc::new(backend));
     }
     #[cfg(feature = "software")]
     for (name, config) in &config.software {
-        let backend = skms_backend_software::SoftwareBackend::open(name.as_str(), config)
+        let times = Arc::new(metrics().device(name.as_str()));
+        let backend = skms_backend_software::SoftwareBackend::open(name.as_str(), config, times)
             .map_err(|source| Error { backend: name.clone(), source })?;
         if let Some(key) = sealed(name) {
             backend.recognises(&key).map_err(|source| Error { backend: name.clone(), source })?;

@@ -28,7 +28,7 @@ pub use self::{
     error::{Error, Problem},
 };
 use self::{error::Origin, node::Node};
-use crate::{audit, backends, catalog, health, keys, model::BadValue, server, telemetry};
+use crate::{admin, audit, backends, catalog, health, keys, model::BadValue, server, telemetry};
 
 /// All that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +43,10 @@ pub struct Config {
     pub audit: audit::Config,
     /// What is logged and how.
     pub log: telemetry::Config,
+    /// Where traces go.
+    pub traces: telemetry::Traces,
+    /// Where the gateway speaks of itself.
+    pub admin: admin::Config,
     /// How the backends are probed.
     pub health: health::Config,
     /// The backends, and where new keys go.
@@ -80,12 +84,13 @@ impl Config {
     }
 
     fn bad_values(&self) -> Vec<BadValue> {
-        let Self { server, limits, catalog, audit, log: _, health, backends } = self;
+        let Self { server, limits, catalog, audit, log: _, traces, admin: _, health, backends } = self;
         [
             server.bad_values(),
             limits.bad_values(),
             catalog.bad_values(),
             audit.bad_values(),
+            traces.bad_values(),
             health.bad_values(),
             backends.bad_values(),
             self.same_file(),
@@ -131,6 +136,8 @@ struct File {
     catalog: catalog::Config,
     audit: audit::Config,
     log: telemetry::Config,
+    traces: telemetry::Traces,
+    admin: admin::Config,
     health: health::Config,
     placement: backends::Placement,
     backends: backends::Config,
@@ -138,9 +145,9 @@ struct File {
 
 impl From<File> for Config {
     fn from(file: File) -> Self {
-        let File { server, limits, catalog, audit, log, health, placement, backends } = file;
+        let File { server, limits, catalog, audit, log, traces, admin, health, placement, backends } = file;
         let backends = backends::Config { placement, ..backends };
-        Self { server, limits, catalog, audit, log, health, backends }
+        Self { server, limits, catalog, audit, log, traces, admin, health, backends }
     }
 }
 

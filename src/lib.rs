@@ -34,7 +34,8 @@
 //! | [`gate`], [`policy`], [`audit`] | who may, and the record of it |
 //! | [`backends`] | which devices there are |
 //! | [`model`], [`auth`] | the nouns that all floors share |
-//! | [`server`], [`config`], [`health`], [`shutdown`], [`telemetry`] | how it is put together and runs |
+//! | [`server`], [`config`], [`health`], [`shutdown`] | how it is put together and runs |
+//! | [`telemetry`], [`admin`] | what it says of itself: log, metrics, traces, readiness |
 //! | [`client`], [`cli`] | the other side of the wire |
 //!
 //! The backends are crates of their own under `backends/`; their contract is
@@ -69,9 +70,12 @@
 //!   `rpc/convert.rs`, then the backends that have it.
 //! * **a config option:** the `Config` of the component, `config/skms.toml` (a test
 //!   compares the two).
+//! * **a metric:** `telemetry/metrics.rs`, its method in `telemetry/metrics/events.rs`,
+//!   and its name in `telemetry/metrics.txt` (a test compares the two).
 //! * **a reason for a refusal:** `model/reason.rs` and `model/reasons.txt`; the
 //!   compiler then asks `rpc/status.rs` for its code.
 
+pub mod admin;
 pub mod audit;
 pub mod auth;
 pub mod backends;

@@ -12,14 +12,17 @@ use tracing::{info, warn};
 
 pub use self::config::Config;
 use crate::{
-    audit, backends,
+    admin::{self, Admin},
+    audit,
+    backends::{self, Availability, BackendInfo, Backends},
     catalog::{self, Catalog},
     config::Config as Everything,
     gate::Gate,
-    health,
+    health::{self, Readiness},
     keys::Keyring,
     layers::Stack,
     proto, rpc,
+    telemetry::{Pool, metrics},
     transport::{self, BindError, ListenAddress, Listener},
 };
 
@@ -47,6 +50,7 @@ impl Server {
             addresses.push(listener.address().map_err(|source| Error::Address { source })?);
             listeners.push(listener);
         }
+        let admin = Admin::bind(&config.admin).await?;
 
         let (catalog, devices, infos, log) = {
             let (catalog, backends, audit) =
@@ -68,7 +72,10 @@ impl Server {
         keyring.sweep().await.map_err(|source| Error::Sweep { source: Box::new(source) })?;
 
         let (reporter, health_service) = tonic_health::server::health_reporter();
-        health::probe_all(&config.health, &infos, &reporter).await;
+        let readiness = Arc::new(Readiness::new(Arc::clone(&infos), Vec::new()));
+        health::probe_all(&config.health, &readiness, &reporter).await;
+        let shown = Arc::downgrade(&infos);
+        metrics().pools_from(move || shown.upgrade().map_or_else(Vec::new, |infos| pools(&infos)));
         let mut routes = rpc::services(&keyring);
         routes.add_service(health_service.max_decoding_message_size(QUESTION_BYTES));
         if config.server.reflection {
@@ -78,12 +85,15 @@ impl Server {
         let longest = config.limits.generate_timeout.max(config.limits.operation_timeout);
         let stack = Stack::new(routes.routes(), longest);
 
+        let background = CancellationToken::new();
+        // Answers until the very end: who waits for the gateway to be gone asks there.
+        let asked = CancellationToken::new();
+        let admin = admin.map(|admin| tokio::spawn(admin.serve(Arc::clone(&readiness), asked.clone())));
         for address in &addresses {
             info!(%address, "serving");
         }
-        let background = CancellationToken::new();
         let probing =
-            tokio::spawn(health::watch(config.health, Arc::clone(&infos), reporter, background.clone()));
+            tokio::spawn(health::watch(config.health, Arc::clone(&readiness), reporter, background.clone()));
         let sweeping = tokio::spawn(sweep(keyring, config.catalog.sweep_interval, background.clone()));
         let (grace, stopped) = (config.server.drain_grace, stop.clone());
         let served = tokio::spawn(async move {
@@ -97,7 +107,7 @@ impl Server {
             // It ends at once; what it was doing at a device the gate waits for.
             let _ = sweeping.await;
             if let Ok(reporter) = reporter {
-                health::end(reporter, &infos).await;
+                health::end(reporter, &readiness).await;
             }
             if !serving.await.unwrap_or(false) {
                 warn!("calls were still being answered when the grace was over");
@@ -105,6 +115,10 @@ impl Server {
             // A device that hangs must not keep the process for ever.
             if tokio::time::timeout(grace, gate.close()).await.is_err() {
                 warn!("a backend was still at work when the grace was over");
+            }
+            asked.cancel();
+            if let Some(admin) = admin {
+                let _ = admin.await;
             }
             info!("stopped");
         });
@@ -129,6 +143,16 @@ impl Server {
     pub async fn stopped(self) -> Result<(), Error> {
         self.served.await.map_err(|source| Error::Panicked { source })
     }
+}
+
+/// What the metrics say of the backends.
+fn pools(backends: &Backends) -> Vec<Pool> {
+    let pool = |info: &BackendInfo| Pool {
+        backend: info.name().as_str().into(),
+        up: info.probed().is_some_and(|probed| probed.availability != Availability::Unavailable),
+        status: info.status(),
+    };
+    backends.iter().map(pool).collect()
 }
 
 fn reflection(routes: &mut RoutesBuilder) -> Result<(), Error> {
@@ -177,6 +201,9 @@ pub enum Error {
     /// An address cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The address for those who run it cannot be had.
+    #[error(transparent)]
+    Admin(#[from] admin::BindError),
     /// The system does not say where it listens.
     #[error("cannot find out the address")]
     Address {

@@ -110,7 +110,7 @@ impl Home {
         let text = format!(
             "[server]\nlisten = [\"127.0.0.1:0\", \"unix:skms.sock\"]\nreflection = true\n\
              [catalog]\npath = \"catalog.db\"\n[audit]\npath = \"audit.jsonl\"\n\
-             [log]\nformat = \"json\"\n\
+             [log]\nformat = \"json\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
              {}[backends.software.soft]\nmaster_key = \"file:master.key\"\n{}",
             hsm.unwrap_or_default(),
             self.extra
@@ -224,6 +224,19 @@ impl Gateway {
     #[must_use]
     pub fn socket(&self) -> &Path {
         &self.socket
+    }
+
+    /// The address on which it speaks of itself, for example `127.0.0.1:40313`.
+    ///
+    /// # Panics
+    /// When it has none.
+    #[must_use]
+    pub fn admin(&self) -> String {
+        let log = self.log();
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+        let line: serde_json::Value =
+            lines.find(|line: &serde_json::Value| line["message"] == "serving admin").unwrap();
+        line["address"].as_str().unwrap().to_owned()
     }
 
     /// Its process.

@@ -21,7 +21,8 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<Exit, Error> {
     let config = configuration(&args.config)?;
-    telemetry::init(&config.log).map_err(|error| Error::Configuration(error.to_string()))?;
+    let telemetry = telemetry::init(&config.log, &config.traces)
+        .map_err(|error| Error::Configuration(error.to_string()))?;
     // One line in the log, without the payload: it may hold what a caller sent.
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -39,6 +40,8 @@ pub(super) async fn run(args: Args) -> Result<Exit, Error> {
         if error.needs_a_person() { Error::Configuration(chain(&error)) } else { Error::Other(chain(&error)) }
     })?;
     server.stopped().await.map_err(|error| Error::Other(chain(&error)))?;
+    // It waits for the collector of traces, and so not on a thread of the runtime.
+    let _ = tokio::task::spawn_blocking(move || telemetry.close()).await;
     Ok(Exit::Success)
 }
 

@@ -6,6 +6,7 @@
 
 mod deadline;
 mod identify;
+mod metrics;
 mod panic;
 mod refusal;
 mod trace;
@@ -23,6 +24,9 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tonic::{body::Body, service::Routes};
 use tower::Service;
+use tracing::Instrument as _;
+
+use crate::model::Rpc;
 
 /// The layers, around the services.
 #[derive(Clone)]
@@ -52,9 +56,13 @@ impl Service<Request<Incoming>> for Stack {
     fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         let mut routes = self.routes.clone();
         let longest = self.longest;
-        Box::pin(async move {
-            // The id under which the call stands in logs, records and errors, and its line in the log.
-            let trace = trace::Trace::begin(&request);
+        let rpc = Rpc::of_path(request.uri().path());
+        // The id under which the call stands in logs, records and errors, its line in the log, its span.
+        let trace = trace::Trace::begin(&request, rpc);
+        // How many there are, how they end and how long they take.
+        let counted = metrics::Counted::begin(rpc);
+        let span = trace.span();
+        let served = async move {
             let id = Arc::clone(trace.request_id());
             // What is no gRPC call is refused before anything is read of it.
             let response = if let Some(refused) = refusal::of_request(&request, &id) {
@@ -71,8 +79,11 @@ impl Service<Request<Incoming>> for Stack {
                 // What tonic refuses by itself gets the details that every error here has.
                 refusal::explained(response, &id)
             };
-            trace.end(&response);
+            let code = metrics::code(&response);
+            trace.end(code);
+            counted.end(code);
             Ok(response)
-        })
+        };
+        Box::pin(served.instrument(span))
     }
 }

@@ -5,7 +5,11 @@
 use http::{HeaderValue, Method, Request, Response, header};
 use tonic::{Code, body::Body};
 
-use crate::{model::Reason, rpc::status};
+use crate::{
+    model::Reason,
+    rpc::status,
+    telemetry::{Malformed, metrics},
+};
 
 /// The answer to a request that is no gRPC call.
 pub(super) fn of_request<B>(request: &Request<B>, request_id: &str) -> Option<Response<Body>> {
@@ -18,6 +22,7 @@ pub(super) fn of_request<B>(request: &Request<B>, request_id: &str) -> Option<Re
     if request.method() == Method::POST && request.headers().get(header::CONTENT_TYPE).is_some_and(grpc) {
         return None;
     }
+    metrics().malformed(Malformed::NotGrpc);
     let message = "this is a gRPC service: POST with content-type application/grpc";
     Some(status::refusal(Reason::MethodNotFound, message, request_id).into_http())
 }
@@ -31,12 +36,19 @@ pub(super) fn explained(response: Response<Body>, request_id: &str) -> Response<
     }
     let status = match Code::from_bytes(code.as_bytes()) {
         Code::Unimplemented => {
+            metrics().malformed(Malformed::NoMethod);
             let message = "there is no such method, or the message is compressed in a way that is not taken";
             status::refusal(Reason::MethodNotFound, message, request_id)
         }
         // No error of ours has these codes without details, so it was the decoder.
-        Code::OutOfRange => status::too_large(request_id),
-        Code::Internal => status::malformed(request_id),
+        Code::OutOfRange => {
+            metrics().malformed(Malformed::TooLarge);
+            status::too_large(request_id)
+        }
+        Code::Internal => {
+            metrics().malformed(Malformed::NoProtobuf);
+            status::malformed(request_id)
+        }
         _ => return response,
     };
     status.into_http()

@@ -1,14 +1,43 @@
-//! What the gateway tells its operator: one log, to standard error.
+//! What the gateway tells its operator: a log, to standard error; metrics, to whoever
+//! asks for them; and traces, to a collector.
+//!
+//! Every floor may import it, so it knows none of them, only the nouns that label a
+//! metric.
 
 mod filter;
+mod labels;
+mod metrics;
+mod process;
+mod table;
+mod trace_context;
+mod traces;
 
 use std::io::{self, IsTerminal};
 
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde::Deserialize;
-use tracing::Subscriber;
-use tracing_subscriber::{Layer, fmt::MakeWriter, layer::SubscriberExt, registry, util::SubscriberInitExt};
+use tracing::{Subscriber, warn};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::{LevelFilter, Targets},
+    fmt::MakeWriter,
+    layer::SubscriberExt,
+    registry, reload,
+    util::SubscriberInitExt,
+};
 
-pub use self::filter::{Filter, FilterError};
+pub use self::{
+    filter::{Filter, FilterError},
+    labels::{Class, Code, Crowded, Handshake, Limit, Malformed, Outcome, Reloaded, Step},
+    metrics::{AuditState, DeviceTimes, Metrics, Pool, metrics},
+    trace_context::follow,
+    traces::{Config as Traces, Endpoint, EndpointError},
+};
+
+/// The target of the span of a call, at level `debug`: traces have it whatever is
+/// logged, and nobody makes it where neither traces nor the log want it.
+pub const CALL: &str = "skms::call";
 
 /// What is logged and how: the section `[log]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -31,15 +60,49 @@ pub enum Format {
     Json,
 }
 
-/// Sends the log of this process to standard error, from now on.
+/// Sends the log of this process to standard error, and its traces to the collector,
+/// from now on. To be called within a runtime.
 ///
 /// # Errors
-/// Refuses a filter that cannot be read, and to be called twice.
-pub fn init(config: &Config) -> Result<(), Error> {
-    subscriber(config, io::stderr().is_terminal(), io::stderr)?.try_init().map_err(|_| Error::Twice)
+/// Refuses a filter that cannot be read, a collector that cannot be one, and to be
+/// called twice.
+pub fn init(config: &Config, traces: &Traces) -> Result<Handle, Error> {
+    let traces = traces::provider(traces)?;
+    let (subscriber, filter) = subscriber(config, traces.as_ref(), io::stderr().is_terminal(), io::stderr)?;
+    subscriber.try_init().map_err(|_| Error::Twice)?;
+    Ok(Handle { filter, traces })
 }
 
-fn subscriber<W>(config: &Config, colours: bool, writer: W) -> Result<impl Subscriber + Send + Sync, Error>
+/// The log and the traces, while they run.
+pub struct Handle {
+    filter: reload::Handle<EnvFilter, Registry>,
+    traces: Option<SdkTracerProvider>,
+}
+
+impl Handle {
+    /// Logs what this filter says from now on.
+    ///
+    /// # Errors
+    /// Refuses a filter that cannot be read, or when the log is gone.
+    pub fn reload(&self, filter: &Filter) -> Result<(), Error> {
+        self.filter.reload(filter.parse()?).map_err(|_| Error::Gone)
+    }
+
+    /// Sends the traces that still wait. Blocks, but not for long.
+    pub fn close(&self) {
+        let closed = self.traces.as_ref().map(|traces| traces.shutdown_with_timeout(traces::FLUSH));
+        if let Some(Err(error)) = closed {
+            warn!(%error, "the last traces were not sent");
+        }
+    }
+}
+
+fn subscriber<W>(
+    config: &Config,
+    traces: Option<&SdkTracerProvider>,
+    colours: bool,
+    writer: W,
+) -> Result<(impl Subscriber + Send + Sync, reload::Handle<EnvFilter, Registry>), Error>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -49,7 +112,19 @@ where
         // The fields of the event stand beside its time and level, where collectors look for them.
         Format::Json => lines.json().flatten_event(true).boxed(),
     };
-    Ok(registry().with(config.level.parse()?).with(lines))
+    let (filter, handle) = reload::Layer::new(config.level.parse()?);
+    let spans = traces.map(|traces| {
+        tracing_opentelemetry::layer()
+            .with_tracer(traces.tracer("skms"))
+            .with_context_activation(false)
+            .with_tracked_inactivity(false)
+            .with_location(false)
+            .with_threads(false)
+            .with_level(false)
+            .with_target(false)
+            .with_filter(Targets::new().with_target(CALL, LevelFilter::DEBUG))
+    });
+    Ok((registry().with(lines.with_filter(filter)).with(spans), handle))
 }
 
 /// Why there is no log.
@@ -58,9 +133,15 @@ pub enum Error {
     /// The filter cannot be read.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// The traces cannot be sent.
+    #[error(transparent)]
+    Traces(#[from] traces::Error),
     /// The process already has a log.
     #[error("the log is already set up")]
     Twice,
+    /// The process has no log any more.
+    #[error("the log is gone")]
+    Gone,
 }
 
 #[cfg(test)]
@@ -87,7 +168,7 @@ mod tests {
     fn logged(config: &Config) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
-        let subscriber = subscriber(config, false, move || writer.clone()).unwrap();
+        let (subscriber, _) = subscriber(config, None, false, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(key = "payroll", "key destroyed");
             tracing::debug!("not at this level");
@@ -110,5 +191,24 @@ mod tests {
     fn a_human_line_is_plain_text_away_from_a_terminal() {
         let text = logged(&Config::default());
         assert!(text.ends_with("INFO skms::telemetry::tests: key destroyed key=\"payroll\"\n"), "{text}");
+    }
+
+    #[test]
+    fn the_level_changes_while_the_log_runs() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let (subscriber, filter) =
+            subscriber(&Config::default(), None, false, move || writer.clone()).unwrap();
+        let handle = Handle { filter, traces: None };
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::debug!("one");
+            handle.reload(&"skms=debug".parse().unwrap()).unwrap();
+            tracing::debug!("two");
+            handle.reload(&"error".parse().unwrap()).unwrap();
+            tracing::info!("three");
+        });
+        let text = String::from_utf8(lines.0.lock().clone()).unwrap();
+        assert!(text.ends_with("DEBUG skms::telemetry::tests: two\n") && text.lines().count() == 1, "{text}");
+        assert!(matches!(handle.reload(&Filter::default()), Err(Error::Gone)));
     }
 }

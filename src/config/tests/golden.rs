@@ -7,7 +7,7 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "[sever]\n",
         "x.toml:1: `sever`: unknown field; did you mean `server`? known are `server`, `limits`, \
-         `catalog`, `audit`, `log`, `health`, `placement`, `backends`",
+         `catalog`, `audit`, `log`, `traces`, `admin`, `health`, `placement`, `backends`",
     ),
     (
         "[server]\nlisten = '127.0.0.1:7443'\n",
@@ -85,6 +85,21 @@ const MISTAKES: &[(&str, &str)] = &[
         "x.toml:2: `log.level`: `verbose` is no filter; write `off`, `error`, `warn`, `info`, \
          `debug` or `trace`, or such as `info,skms::gate=debug`\n\
          x.toml:3: `log.format`: must be a string in quotes, not a date",
+    ),
+    (
+        "[traces]\nendpoint = 'https://127.0.0.1:4317'\nsample_percent = 101\n",
+        "x.toml:2: `traces.endpoint`: `https://127.0.0.1:4317`: TLS to the collector is not supported; run a \
+         collector beside the gateway, on `http://127.0.0.1:4317`",
+    ),
+    (
+        "[traces]\nservice_name = ''\nsample_percent = 101\n",
+        "x.toml:2: `traces.service_name`: must be a name, such as `skms`\n\
+         x.toml:3: `traces.sample_percent`: must be 0 to 100, not `101`",
+    ),
+    (
+        "[admin]\nlisten = 'localhost:7444'\n",
+        "x.toml:2: `admin.listen`: `localhost:7444` is no address; write `IP:PORT`, such as `127.0.0.1:7444`, or \
+         nothing",
     ),
     (
         "[health]\nprobe_timeout = '11s'\n",
