@@ -28,7 +28,7 @@ pub use self::{
     error::{Error, Problem},
 };
 use self::{error::Origin, node::Node};
-use crate::{admin, audit, backends, catalog, health, keys, model::BadValue, server, telemetry};
+use crate::{ admin, audit, backends, catalog, health, keys, model::BadValue, policy, server, telemetry };
 
 /// All that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Config {
     pub catalog: catalog::Config,
     /// Where the audit log is kept.
     pub audit: audit::Config,
+    /// Where the policies are.
+    pub policy: policy::Config,
     /// What is logged and how.
     pub log: telemetry::Config,
     /// Where traces go.
@@ -84,13 +86,14 @@ impl Config {
     }
 
     fn bad_values(&self) -> Vec<BadValue> {
-        let Self { server, limits, catalog, audit, log: _, traces, admin: _, health, backends } = self;
+        let Self { server, limits, catalog, audit, policy, log: _, traces, admin: _, health, backends } = self;
         [
             server.bad_values(),
             limits.bad_values(),
             catalog.bad_values(),
             audit.bad_values(),
             traces.bad_values(),
+            policy.bad_values(),
             health.bad_values(),
             backends.bad_values(),
             self.same_file(),
@@ -121,6 +124,7 @@ impl Config {
             server: self.server.relative_to(base),
             catalog: self.catalog.relative_to(base),
             audit: self.audit.relative_to(base),
+            policy: self.policy.relative_to(base),
             backends: self.backends.relative_to(base),
             ..self
         }
@@ -135,6 +139,7 @@ struct File {
     limits: keys::Limits,
     catalog: catalog::Config,
     audit: audit::Config,
+    policy: policy::Config,
     log: telemetry::Config,
     traces: telemetry::Traces,
     admin: admin::Config,
@@ -145,9 +150,9 @@ struct File {
 
 impl From<File> for Config {
     fn from(file: File) -> Self {
-        let File { server, limits, catalog, audit, log, traces, admin, health, placement, backends } = file;
+        let File { server, limits, catalog, audit, policy, log, traces, admin, health, placement, backends } = file;
         let backends = backends::Config { placement, ..backends };
-        Self { server, limits, catalog, audit, log, traces, admin, health, backends }
+        Self { server, limits, catalog, audit, policy, log, traces, admin, health, backends }
     }
 }
 

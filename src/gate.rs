@@ -32,7 +32,7 @@ use crate::{
     auth::Caller,
     backends::{BackendInfo, Backends, Devices},
     model::{Action, BackendName, Key, KeyId, Reason},
-    policy::{self, Decision},
+    policy::{LocalDecision, local_decision},
 };
 
 /// One call, as everything behind the front door sees it.
@@ -62,13 +62,6 @@ pub enum Subject {
 }
 
 impl Subject {
-    fn key(&self) -> Option<&Key> {
-        match self {
-            Self::Key(key) => Some(key),
-            Self::Gateway | Self::Missing(_) => None,
-        }
-    }
-
     fn name(&self) -> Option<&str> {
         match self {
             Self::Key(key) => Some(key.id.as_str()),
@@ -193,7 +186,7 @@ impl Pass {
         Work: FnOnce(Permit) -> Done,
         Done: Future<Output = Result<T, E>>,
     {
-        let decision = policy::decide(&self.call.caller, self.action, self.subject.key());
+        let decision = local_decision(&self.call.caller, self.action);
         if !decision.allowed {
             self.record(Phase::Outcome, decision, Some(Reason::KeyAccessDenied.text().into())).await?;
             return Err(Error::Denied.into());
@@ -221,7 +214,7 @@ impl Pass {
     async fn record(
         &self,
         phase: Phase,
-        decision: Decision,
+        decision: LocalDecision,
         result: Option<Cow<'static, str>>,
     ) -> Result<(), Error> {
         let facts = self.facts.lock().clone();

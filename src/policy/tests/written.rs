@@ -1,0 +1,239 @@
+//! What is written wrongly, and what is said about it.
+
+use super::{Action, Caller, Directory, Resource, policies};
+
+/// What is in the file `a.cedar`, and the beginning of what is said.
+const MISTAKES: &[(&str, &str)] = &[
+    (
+        r#"permit (principal, action, resource)"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource;"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+allow (principal, action, resource);"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+
+permit (principal, action, resource) when { true ;"#,
+        "",
+    ),
+    (
+        r#"permit (principal in Role::"signer, action, resource);"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+permit (principal, action, resource) when { principal.name == "a" };"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource)
+when { resource is Key }
+when { resource.tenant == "a" };"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource is Key)
+when {
+    resource.getTag("team") == "a"
+};"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+permit (principal in Group::"a", action, resource);"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+permit (principal == User::"a", action, resource);"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+permit (
+    principal,
+    action == Action::"sign-mesage",
+    resource
+);"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+permit (principal, action in [Action::"get-key", Action::"sweep"], resource);"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+permit (principal, action, resource) when { context.time == 1 };"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+permit (principal, action == Action::"read-keys", resource);"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+permit (principal, action == Action::"list-keys", resource is Key);"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+permit (principal, action, resource) when { principal in Role::"s\u{0456}gner" };"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+permit (principal, action, resource) when { principal.subject == 1 };"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+permit (principal, action, resource) when { ip("127.0.0.1").isLoopback() };"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+permit (principal == ?principal, action, resource);"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+permit (principal, action, resource) when { resource.hasTag("a") };"#,
+        "",
+    ),
+    (
+        r#"permit (principal, action, resource);
+@id("a") @id("b") permit (principal, action, resource);"#,
+        "",
+    ),
+];
+
+#[test]
+fn mistakes_are_told_with_their_lines() {
+    for (text, expected) in MISTAKES {
+        if std::env::var_os("SHOW").is_some() { println!("=={text}\n->{}", Directory::new(&[("a.cedar", text)]).complaint()); continue; }
+        assert_eq!(Directory::new(&[("a.cedar", text)]).complaint(), *expected, "{text}");
+    }
+}
+
+const PERMIT: &str = "permit (principal, action, resource);\n";
+
+#[test]
+fn every_problem_of_every_file_is_told_at_once() {
+    let directory = Directory::new(&[
+        ("b.cedar", "permit (principal, action, resource) when { resource.a };\npermit (principal, action, resource) when { principal.b };"),
+        ("a.cedar", "permit (principal, action, resource;\n"),
+        ("good.cedar", PERMIT),
+    ]);
+    let complaint = directory.complaint();
+    let mut places: Vec<_> = complaint.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    places.dedup();
+    assert_eq!(places, ["a.cedar:1", "b.cedar:1", "b.cedar:2"], "{complaint}");
+}
+
+#[test]
+fn ids_are_those_of_the_annotations_or_of_the_file() {
+    let directory = Directory::new(&[(
+        "roles.cedar",
+        "// permit (principal, action, resource);\npermit (principal, action, resource);\n\n\
+         @id(\"named\") @advice(\"x\")\nforbid (principal, action, resource is Key) when { !resource.exists };\n\
+         permit (principal, action, resource); // again\n",
+    )]);
+    let statements = directory.load().unwrap().statements();
+    let told: Vec<_> = statements
+        .iter()
+        .map(|statement| (&*statement.id, statement.effect.name(), statement.line))
+        .collect();
+    assert_eq!(told, [("roles#1", "permit", 2), ("named", "forbid", 4), ("roles#3", "permit", 6)]);
+}
+
+#[test]
+fn an_id_is_used_once() {
+    let named = |id: &str| format!("@id(\"{id}\")\n{PERMIT}");
+    let twice = Directory::new(&[("a.cedar", &named("x")), ("b.cedar", &format!("\n{}", named("x")))]);
+    assert_eq!(twice.complaint(), "b.cedar:2: the id `x` is used at a.cedar:1 already");
+    // What a file without annotations would give away.
+    let given = Directory::new(&[("a.cedar", PERMIT), ("b.cedar", &named("a#1"))]);
+    assert_eq!(given.complaint(), "b.cedar:1: the id `a#1` is used at a.cedar:1 already");
+    assert!(Directory::new(&[("a.cedar", &named("x")), ("b.cedar", &named("X"))]).load().is_ok());
+}
+
+#[test]
+fn an_id_is_short_and_printable() {
+    let longest = "x".repeat(128);
+    assert!(Directory::new(&[("a.cedar", &format!("@id(\"{longest}\")\n{PERMIT}"))]).load().is_ok());
+    for id in ["", &"x".repeat(129), "ä", "a\\nb", "a\\u{1b}[31m"] {
+        let complaint = Directory::new(&[("a.cedar", &format!("@id(\"{id}\")\n{PERMIT}"))]).complaint();
+        assert!(complaint.starts_with("a.cedar:1: the id `"), "{complaint}");
+        assert!(complaint.ends_with("` is not of 1 to 128 printable bytes"), "{complaint}");
+        assert!(!complaint.contains(['\n', '\u{1b}']));
+    }
+}
+
+#[test]
+fn the_name_of_the_gateway_is_not_to_be_had() {
+    let complaint = Directory::new(&[("a.cedar", &format!("@id(\"gateway-itself\")\n{PERMIT}"))]).complaint();
+    assert_eq!(complaint, "a.cedar:1: the id `gateway-itself` stands for the gateway itself; use another");
+}
+
+#[test]
+fn a_directory_that_permits_nothing_is_refused() {
+    let expected = "DIRECTORY: no policy allows anything; put a file `NAME.cedar` there that permits something";
+    assert_eq!(Directory::new(&[]).complaint(), expected);
+    assert_eq!(Directory::new(&[("a.cedar", "// nothing\n")]).complaint(), expected);
+    assert_eq!(Directory::new(&[("a.cedar", "forbid (principal, action, resource);")]).complaint(), expected);
+    assert_eq!(Directory::new(&[("a.txt", PERMIT), (".a.cedar", PERMIT)]).complaint(), expected);
+}
+
+#[test]
+fn a_file_that_might_be_a_policy_is_not_passed_over() {
+    let case = Directory::new(&[("a.cedar", PERMIT), ("stop.CEDAR", "forbid (principal, action, resource);")]);
+    assert_eq!(case.complaint(), "stop.CEDAR: must end with `.cedar` in small letters, or otherwise");
+    let folder = Directory::new(&[("a.cedar", PERMIT)]);
+    std::fs::create_dir(folder.path().join("b.cedar")).unwrap();
+    assert_eq!(folder.complaint(), "b.cedar: is not a file");
+    let link = Directory::new(&[("a.cedar", PERMIT)]);
+    std::os::unix::fs::symlink("nowhere", link.path().join("b.cedar")).unwrap();
+    assert!(link.complaint().starts_with("b.cedar: cannot be read: "));
+}
+
+#[test]
+fn there_are_bounds() {
+    let many = PERMIT.repeat(1_001);
+    assert_eq!(Directory::new(&[("a.cedar", &many)]).complaint(), "DIRECTORY: more than 1000 policies");
+    let half = format!("{PERMIT}//{}\n", "x".repeat(600 * 1024));
+    let complaint = Directory::new(&[("a.cedar", &half), ("b.cedar", &half)]).complaint();
+    assert_eq!(complaint, "b.cedar: the policies are longer than 1048576 bytes in all");
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_named() {
+    let Err(error) = super::load(std::path::Path::new("/nowhere/policies")) else { panic!("it was read") };
+    assert_eq!(error.to_string(), "cannot read the directory of policies `/nowhere/policies`");
+}
+
+#[test]
+fn groups_show_and_do_not_use() {
+    let policies = policies("permit (principal, action in [Action::\"read-keys\", Action::\"read-gateway\"], resource);");
+    let caller = Caller::sample("corp", "a", &[], None);
+    let allowed: Vec<_> =
+        Action::ALL.into_iter().filter(|action| policies.may_call(&caller, *action).allowed).collect();
+    let expected = [
+        Action::GetKey,
+        Action::ListKeys,
+        Action::ListBackends,
+        Action::GetBackend,
+        Action::GetServerInfo,
+        Action::DescribeApi,
+    ];
+    assert_eq!(allowed, expected);
+    assert!(policies.decide(&caller, Action::GetBackend, Resource::Gateway).allowed);
+}
