@@ -28,13 +28,15 @@ pub use self::{
     error::{Error, Problem},
 };
 use self::{error::Origin, node::Node};
-use crate::{ admin, audit, backends, catalog, health, keys, model::BadValue, policy, server, telemetry };
+use crate::{ admin, audit, auth, backends, catalog, health, keys, model::BadValue, policy, server, telemetry };
 
 /// All that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Where and how the gateway serves.
     pub server: server::Config,
+    /// Who can call.
+    pub auth: auth::Config,
     /// How large a message and how long an operation may be.
     pub limits: keys::Limits,
     /// Where the catalog is kept.
@@ -86,9 +88,10 @@ impl Config {
     }
 
     fn bad_values(&self) -> Vec<BadValue> {
-        let Self { server, limits, catalog, audit, policy, log: _, traces, admin: _, health, backends } = self;
+        let Self { server, auth, limits, catalog, audit, policy, log: _, traces, admin: _, health, backends } = self;
         [
             server.bad_values(),
+            auth.bad_values(),
             limits.bad_values(),
             catalog.bad_values(),
             audit.bad_values(),
@@ -122,6 +125,7 @@ impl Config {
     fn relative_to(self, base: &Path) -> Self {
         Self {
             server: self.server.relative_to(base),
+            auth: self.auth.relative_to(base),
             catalog: self.catalog.relative_to(base),
             audit: self.audit.relative_to(base),
             policy: self.policy.relative_to(base),
@@ -136,6 +140,7 @@ impl Config {
 #[serde(default, deny_unknown_fields)]
 struct File {
     server: server::Config,
+    auth: auth::Config,
     limits: keys::Limits,
     catalog: catalog::Config,
     audit: audit::Config,
@@ -150,9 +155,9 @@ struct File {
 
 impl From<File> for Config {
     fn from(file: File) -> Self {
-        let File { server, limits, catalog, audit, policy, log, traces, admin, health, placement, backends } = file;
+        let File { server, auth, limits, catalog, audit, policy, log, traces, admin, health, placement, backends } = file;
         let backends = backends::Config { placement, ..backends };
-        Self { server, limits, catalog, audit, policy, log, traces, admin, health, backends }
+        Self { server, auth, limits, catalog, audit, policy, log, traces, admin, health, backends }
     }
 }
 

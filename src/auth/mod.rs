@@ -1,13 +1,49 @@
 //! Who is calling.
 //!
+//! ```text
+//!   authorization ── bearer ── cache ── jws ── issuer ── claims ──┐
+//!                               (keys: published ← file, remote)  │
+//!   certificate ──── certificate ─────────────────────────────────┼─ deny ── Caller
+//!   uid ──────────── [auth.unix] ─────────────────────────────────┘
+//! ```
+//!
 //! **Invariant:** a [`Caller`] can be made nowhere else.
 //!
-//! Until callers can prove who they are, the gateway listens only where the
-//! operating system keeps strangers out (loopback and Unix sockets), and every
-//! caller is the local one.
+//! **Invariant:** nothing that came with a call is believed before a signature over it
+//! was checked with a key that the configuration leads to; nothing of it appears in a
+//! log, an error or a [`Refusal`].
 
 mod arrival;
+mod authenticator;
+mod bearer;
+mod cache;
 mod caller;
+mod certificate;
+mod claims;
+mod clock;
+mod config;
+mod deny;
+mod error;
+mod fetch;
+mod issuer;
+mod json;
+mod jws;
+mod keys;
+mod published;
+mod refusal;
+mod remote;
+#[cfg(test)]
+mod tests;
 
-pub use arrival::Arrival;
-pub use caller::{Caller, Method};
+pub use self::{
+    arrival::Arrival,
+    authenticator::{Authenticator, Evidence},
+    caller::{Caller, Method},
+    config::{
+        Algorithm, Authority, CertificateBound, Config, Identity, Issuer as IssuerConfig, JwksSource,
+        JwksSourceError, LocalUser, Name, NameError, Subject,
+    },
+    error::Error,
+    keys::Error as KeysError,
+    refusal::Refusal,
+};

@@ -76,7 +76,7 @@ impl Display for Wanted<'_> {
             "a sequence" => "an array such as `[\"…\"]`",
             "a string" => "a string in quotes",
             "path string" => "a path in quotes",
-            "usize" => "a whole number",
+            "u32" | "usize" => "a whole number",
             other if other.starts_with("struct ") => "a table",
             other => other,
         })

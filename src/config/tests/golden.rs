@@ -6,8 +6,8 @@ use super::{BACKEND, complaint, parse};
 const MISTAKES: &[(&str, &str)] = &[
     (
         "[sever]\n",
-        "x.toml:1: `sever`: unknown field; did you mean `server`? known are `server`, `limits`, \
-         `catalog`, `audit`, `policy`, `log`, `traces`, `admin`, `health`, `placement`, `backends`", 
+        "x.toml:1: `sever`: unknown field; did you mean `server`? known are `server`, `auth`, `limits`, \
+         `catalog`, `audit`, `policy`, `log`, `traces`, `admin`, `health`, `placement`, `backends`",
     ),
     (
         "[server]\nlisten = '127.0.0.1:7443'\n",
@@ -44,6 +44,47 @@ const MISTAKES: &[(&str, &str)] = &[
          `10 parsecs`",
     ),
     ("server = ['127.0.0.1:7443']\n", "x.toml:1: `server`: must be a table, not an array"),
+    (
+        "[auth.issuers.corp]\nissuer = 'i'\naudiences = []\nalgorithms = ['HS256']\njwks = 'http://h/k'\n",
+        "x.toml:4: `auth.issuers.corp.algorithms`: unknown value; did you mean `ES256`? known are `RS256`, \
+         `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `ES256`, `ES384`, `EdDSA`\n\
+         x.toml:5: `auth.issuers.corp.jwks`: `http://` is for this machine only (127.0.0.1, [::1], \
+         localhost); use `https://`",
+    ),
+    (
+        "[auth.issuers.Corp]\n",
+        "x.toml:1: `auth.issuers.Corp`: not a name that can be used here; use 1 to 32 of `a-z`, `0-9` and \
+         `-`",
+    ),
+    (
+        "[auth.issuers.corp]\nissuer = 'i'\naudiences = []\nalgorithms = []\njwks = 'file:k'\n\
+         leeway = '31s'\nrefresh = '1s'\n",
+        "x.toml:3: `auth.issuers.corp.audiences`: must name at least one audience, and no empty one\n\
+         x.toml:4: `auth.issuers.corp.algorithms`: must name at least one algorithm, such as `ES256`\n\
+         x.toml:6: `auth.issuers.corp.leeway`: must be at most `30s`\n\
+         x.toml:7: `auth.issuers.corp.refresh`: must not be shorter than `cool_down`",
+    ),
+    (
+        "[auth.certificates.mesh]\nca = 'c'\nidentity = 'cn'\n",
+        "x.toml:3: `auth.certificates.mesh.identity`: unknown value; known are `uri`, `dns`, `email`",
+    ),
+    (
+        "[auth]\nproxies = ['mesh/a', 'other/a']\n[auth.certificates.mesh]\nca = 'c'\nidentity = 'dns'\n\
+         only_listed = true\n[auth.unix.mesh]\nuid = 0\n[auth.unix.root]\nuid = 0\n[auth.unix.local]\n\
+         uid = -1\n",
+        "x.toml:12: `auth.unix.local.uid`: must be a whole number, not `-1`",
+    ),
+    (
+        "[auth]\nproxies = ['mesh/a', 'other/a']\n[auth.certificates.mesh]\nca = 'c'\nidentity = 'dns'\n\
+         only_listed = true\n[auth.unix.mesh]\nuid = 0\n[auth.unix.root]\nuid = 0\n[auth.unix.local]\n\
+         uid = 1\n",
+        "x.toml:2: `auth.proxies`: `other/a` is not of the form AUTHORITY/NAME with a configured authority\n\
+         x.toml:6: `auth.certificates.mesh.only_listed`: nobody is listed; add `subjects`, or remove this\n\
+         x.toml:7: `auth.unix.mesh`: the name is taken by `auth.certificates.mesh`; a name is used once over \
+         all kinds\n\
+         x.toml:10: `auth.unix.root.uid`: `0` is the uid of another section, too\n\
+         x.toml:11: `auth.unix.local`: `local` is what the gateway calls others by; choose another name",
+    ),
     (
         "[limits]\nmessage_bytes = 0\n",
         "x.toml:2: `limits.message_bytes`: must be 1 to 1048576 bytes, not `0`",
