@@ -31,6 +31,7 @@ demo: build ## the same, but stop afterwards; exit 0 only if every step did what
 
 serve-dev: build ## set up and start only the gateway, in the foreground
 	$(say) 'The gateway on 127.0.0.1:7443, until Ctrl-C; for a client: . var/dev/env'
+	@config/dev/credentials.sh
 	@. var/dev/env && exec skms serve --config config/dev.toml
 
 test: setup-test ## set up and run all tests

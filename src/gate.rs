@@ -24,48 +24,47 @@ use std::{
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use skms_backend::{Capabilities, KeyBackend, OpContext, Priority};
+use skms_backend::{Capabilities, KeyBackend, OpContext, ProtectionLevel};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     audit::{self, Facts, Outcome, Phase, Record},
-    auth::Caller,
+    auth::{Call, Caller},
     backends::{BackendInfo, Backends, Devices},
     model::{Action, BackendName, Key, KeyId, Reason},
-    policy::{LocalDecision, local_decision},
+    policy::{Decision, Policies, Resource},
+    rates::{self, Rates},
+    telemetry::{Step, metrics},
 };
 
-/// One call, as everything behind the front door sees it.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// Who calls.
-    pub caller: Caller,
-    /// From where, for the record.
-    pub peer: Arc<str>,
-    /// The id of the call.
-    pub request_id: Arc<str>,
-    /// When the caller stops waiting.
-    pub deadline: Instant,
-    /// How urgent it is.
-    pub priority: Priority,
-}
+pub use crate::rates::{Exceeded, Work};
 
 /// What an action is on.
 #[derive(Clone, Debug)]
 pub enum Subject {
     /// The gateway itself, or no key in particular.
     Gateway,
-    /// A key.
-    Key(Arc<Key>),
-    /// A key that does not exist (yet).
+    /// A key, with the name by which it was asked for.
+    Key(Arc<Key>, KeyId),
+    /// A key as it would be if this were done.
+    Proposed(Arc<Key>),
+    /// A key that does not exist.
     Missing(KeyId),
 }
 
 impl Subject {
+    fn resource(&self) -> Resource<'_> {
+        match self {
+            Self::Gateway => Resource::Gateway,
+            Self::Key(key, _) | Self::Proposed(key) => Resource::Key(key),
+            Self::Missing(name) => Resource::Missing(name),
+        }
+    }
+
     fn name(&self) -> Option<&str> {
         match self {
-            Self::Key(key) => Some(key.id.as_str()),
-            Self::Missing(id) => Some(id.as_str()),
+            Self::Key(key, _) | Self::Proposed(key) => Some(key.id.as_str()),
+            Self::Missing(name) => Some(name.as_str()),
             Self::Gateway => None,
         }
     }
@@ -86,20 +85,30 @@ pub struct Gate {
 struct Inside {
     devices: Devices,
     backends: Arc<Backends>,
+    policies: Policies,
+    rates: Rates,
     log: audit::Log,
     tasks: TaskTracker,
     closing: CancellationToken,
 }
 
 impl Gate {
-    /// A gate before these devices, with this log. From here on nobody else can
-    /// use the devices.
+    /// A gate before these devices, which decides by these policies, holds to these
+    /// rates and writes this log. From here on nobody else can use the devices.
     #[must_use]
-    pub fn new(devices: Devices, backends: Arc<Backends>, log: audit::Log) -> Self {
+    pub fn new(
+        devices: Devices,
+        backends: Arc<Backends>,
+        policies: Policies,
+        rates: Rates,
+        log: audit::Log,
+    ) -> Self {
         Self {
             inside: Arc::new(Inside {
                 devices,
                 backends,
+                policies,
+                rates,
                 log,
                 tasks: TaskTracker::new(),
                 closing: CancellationToken::new(),
@@ -113,11 +122,16 @@ impl Gate {
         &self.inside.backends
     }
 
+    /// What the caller may do, by the policies, without doing it.
+    #[must_use]
+    pub fn decide(&self, caller: &Caller, action: Action, subject: &Subject) -> Decision {
+        self.inside.decide(caller, action, subject)
+    }
+
     /// Decides, does, records; then answers.
     ///
     /// # Errors
-    /// What the work says; [`Error::Denied`], [`Error::Audit`],
-    /// [`Error::Closing`], [`Error::Deadline`] and [`Error::Panicked`] as named.
+    /// What the work says; and every [`Error`] as named.
     pub async fn admit<T, E, Work, Done>(
         &self,
         call: &Call,
@@ -131,14 +145,41 @@ impl Gate {
         Work: FnOnce(Permit) -> Done + Send + 'static,
         Done: Future<Output = Result<T, E>> + Send + 'static,
     {
+        self.admit_all(call, action, subject, Vec::new(), work).await
+    }
+
+    /// The same where more is asked than one thing of one key: all of it must be
+    /// allowed, and it is one record.
+    ///
+    /// # Errors
+    /// As [`Self::admit`].
+    pub async fn admit_all<T, E, Work, Done>(
+        &self,
+        call: &Call,
+        action: Action,
+        subject: Subject,
+        also: Vec<(Action, Subject)>,
+        work: Work,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Reasoned + From<Error> + Send + 'static,
+        Work: FnOnce(Permit) -> Done + Send + 'static,
+        Done: Future<Output = Result<T, E>> + Send + 'static,
+    {
         if self.inside.closing.is_cancelled() {
             return Err(Error::Closing.into());
+        }
+        // What could not be recorded is not begun.
+        if self.inside.log.is_failing() {
+            return Err(Error::Audit { source: audit::Error::failing() }.into());
         }
         let pass = Pass {
             inside: Arc::clone(&self.inside),
             call: call.clone(),
             action,
             subject,
+            also,
             facts: Arc::default(),
             begun: Instant::now(),
             abandoned: CancellationToken::new(),
@@ -168,12 +209,19 @@ impl Gate {
     }
 }
 
+impl Inside {
+    fn decide(&self, caller: &Caller, action: Action, subject: &Subject) -> Decision {
+        self.policies.decide(caller, action, subject.resource())
+    }
+}
+
 /// One passage through the door.
 struct Pass {
     inside: Arc<Inside>,
     call: Call,
     action: Action,
     subject: Subject,
+    also: Vec<(Action, Subject)>,
     facts: Arc<Mutex<Facts>>,
     begun: Instant,
     abandoned: CancellationToken,
@@ -186,13 +234,14 @@ impl Pass {
         Work: FnOnce(Permit) -> Done,
         Done: Future<Output = Result<T, E>>,
     {
-        let decision = local_decision(&self.call.caller, self.action);
-        if !decision.allowed {
-            self.record(Phase::Outcome, decision, Some(Reason::KeyAccessDenied.text().into())).await?;
-            return Err(Error::Denied.into());
+        let (decision, refused) = self.decision();
+        if let Some(refused) = refused {
+            metrics().authorization_denied(Step::Key);
+            self.record(Phase::Outcome, &decision, Some(Reason::KeyAccessDenied.text().into())).await?;
+            return Err(refused.into());
         }
         if self.action.mutates() {
-            self.record(Phase::Intent, decision, None).await?;
+            self.record(Phase::Intent, &decision, None).await?;
         }
         let permit = Permit {
             inside: Arc::clone(&self.inside),
@@ -207,14 +256,50 @@ impl Pass {
             Ok(_) => Cow::Borrowed("ok"),
             Err(error) => Cow::Borrowed(error.reason().text()),
         };
-        self.record(Phase::Outcome, decision, Some(result)).await?;
+        self.record(Phase::Outcome, &decision, Some(result)).await?;
         outcome
+    }
+
+    /// What the policies say to everything that is asked; and, where that is no, what
+    /// the caller is told.
+    fn decision(&self) -> (Decision, Option<Error>) {
+        let caller = &self.call.caller;
+        let mut all = Vec::new();
+        for (action, subject) in
+            std::iter::once((self.action, &self.subject)).chain(self.also.iter().map(|(action, subject)| (*action, subject)))
+        {
+            let decision = self.inside.decide(caller, action, subject);
+            if !decision.allowed {
+                let refused = self.refused(action, subject);
+                return (decision, Some(refused));
+            }
+            if self.also.is_empty() {
+                return (decision, None);
+            }
+            all.extend(decision.policies.iter().cloned());
+        }
+        all.sort_unstable();
+        all.dedup();
+        (Decision { allowed: true, policies: all.into() }, None)
+    }
+
+    /// What a caller is told that may not do this. One that may not even see the key
+    /// is told what it would be told if there were none.
+    fn refused(&self, action: Action, subject: &Subject) -> Error {
+        let caller = &self.call.caller;
+        if let Subject::Key(_, asked) = subject
+            && !self.inside.decide(caller, Action::GetKey, subject).allowed
+            && self.inside.decide(caller, action, &Subject::Missing(asked.clone())).allowed
+        {
+            return Error::Missing { name: asked.clone() };
+        }
+        Error::Denied
     }
 
     async fn record(
         &self,
         phase: Phase,
-        decision: LocalDecision,
+        decision: &Decision,
         result: Option<Cow<'static, str>>,
     ) -> Result<(), Error> {
         let facts = self.facts.lock().clone();
@@ -223,11 +308,13 @@ impl Pass {
             phase,
             request_id: &self.call.request_id,
             caller: self.call.caller.id(),
+            tenant: self.call.caller.tenant(),
             authenticated_by: self.call.caller.method().name(),
+            certificate: self.call.certificate.as_deref(),
             peer: &self.call.peer,
             action: self.action.name(),
             decision: if decision.allowed { "allow" } else { "deny" },
-            rule: decision.rule,
+            policies: &decision.policies,
             key: facts.key.as_ref().map(KeyId::as_str).or_else(|| self.subject.name()),
             facts: facts.clone(),
             outcome: result.map(|result| Outcome { result, latency: self.begun.elapsed() }),
@@ -254,6 +341,31 @@ impl Permit {
     #[must_use]
     pub fn capabilities(&self, backend: &BackendName) -> Option<&Capabilities> {
         self.inside.backends.get(backend).map(BackendInfo::capabilities)
+    }
+
+    /// Whether the caller of this may also do that.
+    #[must_use]
+    pub fn may(&self, action: Action, key: &Key) -> bool {
+        self.inside.policies.decide(&self.call.caller, action, Resource::Key(key)).allowed
+    }
+
+    /// Charges the caller and the key for what a device is about to do.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`]; the caller may have been charged then.
+    pub fn charge(
+        &self,
+        work: Work,
+        key: &Key,
+        protection: ProtectionLevel,
+    ) -> Result<(), Error> {
+        let units = rates::of_work(work, key.key_type, protection);
+        let charged = self.inside.rates.charge_caller(self.call.caller.id(), units);
+        let charged = charged.and_then(|()| self.inside.rates.charge_key(key.id.as_str(), units));
+        charged.map_err(|exceeded| {
+            metrics().rate_limited(exceeded.limit.label());
+            Error::RateLimited { exceeded }
+        })
     }
 
     /// A backend, to be used.
@@ -299,6 +411,18 @@ pub enum Error {
     /// The caller may not.
     #[error("the caller may not do this")]
     Denied,
+    /// The caller may not, and is not to learn that there is such a key.
+    #[error("there is no key `{name}`")]
+    Missing {
+        /// As it was asked for.
+        name: KeyId,
+    },
+    /// The caller, or all callers of a key, asked for more than their share.
+    #[error("the {} has used up its share; come again later", exceeded.limit.name())]
+    RateLimited {
+        /// Whose share, and when to come again.
+        exceeded: Exceeded,
+    },
     /// There can be no record.
     #[error("the call cannot be recorded")]
     Audit {

@@ -91,6 +91,8 @@ pub mod layers;
 pub mod model;
 pub mod policy;
 pub mod proto;
+pub mod rates;
+pub mod reload;
 pub mod rpc;
 pub mod server;
 pub mod shutdown;

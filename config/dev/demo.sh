@@ -16,7 +16,7 @@ readonly LOG=var/dev/gateway.log
 # How long the gateway may take to come up, and to stop.
 readonly START_SECONDS=30 STOP_SECONDS=30
 # What skms answers with (README, "Exit codes").
-readonly INVALID_SIGNATURE=3 NOT_FOUND=4
+readonly INVALID_SIGNATURE=3 NOT_FOUND=4 REFUSED=5
 
 gateway=
 serve=
@@ -26,6 +26,8 @@ main() {
     # shellcheck source=/dev/null
     . var/dev/env
     mkdir -p var/demo
+    say "Who we are: a token of an issuer that this gateway trusts"
+    config/dev/credentials.sh
     start_gateway
     use_it
     if [ -n "$serve" ]; then
@@ -89,6 +91,9 @@ use_it() {
     refused "$INVALID_SIGNATURE" skms verify "$KEY" --in var/demo/forged --signature var/demo/signature
     refused 1 openssl dgst -sha256 -verify var/demo/public.pem -signature var/demo/signature var/demo/forged
     rm -f var/demo/forged
+
+    say "Who is not known gets nothing"
+    refused "$REFUSED" env SKMS_TOKEN_FILE= skms sign "$KEY" --in var/demo/message --out var/demo/refused
 
     say "What the gateway knows"
     step skms keys list

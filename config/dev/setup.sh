@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Makes what the development gateway needs under var/dev: a SoftHSM2 token with
-# a PIN of its own, a master key for the software backend, and `var/dev/env`.
+# a PIN of its own, a master key for the software backend, a certificate for TLS
+# with the authority that vouches for it, and `var/dev/env`. The key of the issuer
+# of tokens, and a token, are made by the gateway's own command (credentials.sh).
 #
 # What is there is kept, so that keys survive. Nothing here is fit for
 # production: whoever can read this folder can use its keys.
@@ -35,12 +37,13 @@ main() {
         say "making the master key of the software backend"
         random_hex 32 | write master.key
     fi
+    make_certificates
     write env <<-END
 		# For a shell that is to talk to the development gateway:  . var/dev/env
-		export SKMS_ENDPOINT=http://127.0.0.1:7443
-		# There is neither TLS nor authentication yet; the gateway listens on loopback only.
-		export SKMS_CA=
-		export SKMS_TOKEN_FILE=
+		export SKMS_ENDPOINT=https://127.0.0.1:7443
+		# Who vouches for the gateway, and the token that says who we are.
+		export SKMS_CA=$(printf '%q' "$DEV/tls/ca.pem")
+		export SKMS_TOKEN_FILE=$(printf '%q' "$DEV/token")
 		# For tools that look into the token, such as pkcs11-tool.
 		export SOFTHSM2_CONF=$(printf '%q' "$SOFTHSM2_CONF")
 		# So that \`skms\` can be typed.
@@ -59,6 +62,33 @@ make_token() {
     softhsm2-util --init-token --free --label "$LABEL" \
         --pin "$(cat "$DEV/pin")" --so-pin "$(cat "$DEV/so-pin")" >/dev/null
     has_token || die "softhsm2-util made no token"
+}
+
+# An authority that has vouched for one certificate, and has no key any more: it
+# cannot be made to vouch for another.
+make_certificates() {
+    local tls="$DEV/tls"
+    if openssl x509 -in "$tls/server.pem" -noout -checkend $((7 * 24 * 3600)) >/dev/null 2>&1; then
+        return
+    fi
+    say "making a certificate for the gateway, and an authority that vouches for it"
+    rm -rf "$tls.new"
+    mkdir -p "$tls.new"
+    (
+        cd "$tls.new"
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem \
+            -days 398 -subj '/CN=skms development' \
+            -addext 'basicConstraints=critical,CA:TRUE' -addext 'keyUsage=critical,keyCertSign,cRLSign'
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -out server.csr \
+            -subj '/CN=skms'
+        printf '%s\n' 'basicConstraints=critical,CA:FALSE' 'keyUsage=critical,digitalSignature' \
+            'extendedKeyUsage=serverAuth' 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1' >server.ext
+        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 398 \
+            -extfile server.ext -out server.pem
+        rm -f ca.key ca.srl server.csr server.ext
+    ) >/dev/null 2>&1 || die "openssl could not make a certificate in $tls.new"
+    rm -rf "$tls"
+    mv "$tls.new" "$tls"
 }
 
 # Whole or not at all: an interrupted set-up leaves no half-written PIN.

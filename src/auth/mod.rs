@@ -13,10 +13,10 @@
 //! was checked with a key that the configuration leads to; nothing of it appears in a
 //! log, an error or a [`Refusal`].
 
-mod arrival;
 mod authenticator;
 mod bearer;
 mod cache;
+mod call;
 mod caller;
 mod certificate;
 mod claims;
@@ -36,8 +36,8 @@ mod remote;
 mod tests;
 
 pub use self::{
-    arrival::Arrival,
     authenticator::{Authenticator, Evidence},
+    call::Call,
     caller::{Caller, Method},
     config::{
         Algorithm, Authority, CertificateBound, Config, Identity, Issuer as IssuerConfig, JwksSource,

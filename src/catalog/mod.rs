@@ -30,7 +30,7 @@ use uuid::Uuid;
 pub use self::config::Config;
 pub use self::idempotency::{Idempotency, REQUEST_ID_LIFETIME};
 use self::{store::Store, view::View};
-use crate::model::{BackendName, Key, KeyId, Version};
+use crate::model::{BackendName, Key, KeyId, Labels, Version};
 
 /// What the gateway knows of its keys.
 pub struct Catalog {
@@ -55,6 +55,30 @@ pub struct Expected {
     pub etag: Option<String>,
     /// The primary version that the key must have; 0: any.
     pub primary: u32,
+}
+
+/// What is changed of a key; what is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// All labels.
+    pub labels: Option<Labels>,
+    /// The sentence for people.
+    pub description: Option<String>,
+}
+
+impl Change {
+    /// The key with the change.
+    #[must_use]
+    pub fn of(&self, key: &Key) -> Key {
+        let mut key = key.clone();
+        if let Some(labels) = &self.labels {
+            key.labels.clone_from(labels);
+        }
+        if let Some(description) = &self.description {
+            key.description.clone_from(description);
+        }
+        key
+    }
 }
 
 impl Catalog {
@@ -150,6 +174,21 @@ impl Catalog {
         request: Option<Idempotency>,
     ) -> Result<Begun, Error> {
         self.write(move |store| store.begin_rotate(&id, &version, &expected, request.as_ref())).await
+    }
+
+    /// Changes what is said of a key.
+    ///
+    /// # Errors
+    /// [`Error::KeyMissing`], [`Error::EtagMismatch`], [`Error::RequestIdReused`],
+    /// [`Error::InProgress`], and [`Error::Store`].
+    pub async fn update(
+        &self,
+        id: KeyId,
+        change: Change,
+        expected: Expected,
+        request: Option<Idempotency>,
+    ) -> Result<Begun, Error> {
+        self.write(move |store| store.update(&id, &change, &expected, request.as_ref())).await
     }
 
     /// Takes the version with this tag into use: its material was made. With

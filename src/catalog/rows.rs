@@ -83,6 +83,21 @@ pub(super) fn insert_key(transaction: &Transaction<'_>, key: &Key) -> Result<(),
     Ok(())
 }
 
+pub(super) fn update_key(transaction: &Transaction<'_>, key: &Key, revision: u64) -> Result<(), Error> {
+    transaction.execute(
+        "UPDATE keys SET labels = :labels, description = :description, revision = :revision,
+            updated = :updated WHERE id = :id",
+        named_params! {
+            ":id": key.id.as_str(),
+            ":labels": text(&key.labels)?,
+            ":description": key.description,
+            ":revision": signed(revision),
+            ":updated": millis(SystemTime::now()),
+        },
+    )?;
+    Ok(())
+}
+
 /// SQLite has no unsigned numbers; revisions stay far below the sign.
 pub(super) fn signed(revision: u64) -> i64 {
     i64::try_from(revision).unwrap_or(i64::MAX)

@@ -161,6 +161,28 @@ impl Store {
         finish(transaction, revision, id, version.number, "rotate-begun", |key| Begun::New(Arc::clone(key)))
     }
 
+    pub(super) fn update(
+        &mut self,
+        id: &KeyId,
+        change: &super::Change,
+        expected: &Expected,
+        request: Option<&Idempotency>,
+    ) -> Result<Written<Begun>, Error> {
+        /// Of the key, and of none of its versions.
+        const NO_VERSION: u32 = 0;
+        let transaction = self.begin()?;
+        if let Some(first) = first_answer(&transaction, request)? {
+            return Ok(Written { value: Begun::Repeated(first), change: None });
+        }
+        let key = load_one(&transaction, id)?.ok_or(Error::KeyMissing)?;
+        check(&key, expected)?;
+        let revision = next_revision(&transaction)?;
+        rows::update_key(&transaction, &change.of(&key), revision)?;
+        remember(&transaction, request, id, NO_VERSION)?;
+        answer(&transaction, id, NO_VERSION)?;
+        finish(transaction, revision, id, NO_VERSION, "updated", |key| Begun::New(Arc::clone(key)))
+    }
+
     pub(super) fn activate(
         &mut self,
         id: &KeyId,
@@ -195,12 +217,7 @@ impl Store {
             "UPDATE keys SET primary_version = ?2, revision = ?3, updated = ?4 WHERE id = ?1",
             params![id.as_str(), primary, rows::signed(revision), now],
         )?;
-        let key = load_one(&transaction, id)?.ok_or(Error::KeyMissing)?;
-        let answer = serde_json::to_string(&key).map_err(|_| Error::Unreadable { what: "key" })?;
-        transaction.execute(
-            "UPDATE requests SET answer = ?3 WHERE key_id = ?1 AND number = ?2 AND answer IS NULL",
-            params![id.as_str(), number, answer],
-        )?;
+        answer(&transaction, id, number)?;
         finish(transaction, revision, id, number, "activated", Arc::clone)
     }
 
@@ -382,6 +399,17 @@ fn remember(
             ],
         )?;
     }
+    Ok(())
+}
+
+/// Keeps the key as it is now as the answer to the call that made this of it.
+fn answer(transaction: &Transaction<'_>, id: &KeyId, number: u32) -> Result<(), Error> {
+    let key = load_one(transaction, id)?.ok_or(Error::KeyMissing)?;
+    let answer = serde_json::to_string(&key).map_err(|_| Error::Unreadable { what: "key" })?;
+    transaction.execute(
+        "UPDATE requests SET answer = ?3 WHERE key_id = ?1 AND number = ?2 AND answer IS NULL",
+        params![id.as_str(), number, answer],
+    )?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod json;
 mod keys;
 mod names;
 mod payload;
+mod permissions;
 mod profile;
 mod serve;
 mod settings;
@@ -71,6 +72,7 @@ enum Call {
     Sign(sign::Args),
     Verify(verify::Args),
     Backends(backends::Args),
+    Permissions(permissions::Args),
     Health(health::Args),
 }
 
@@ -139,6 +141,7 @@ fn dispatch(
                     Call::Sign(args) => sign::run(args, &mut context).await,
                     Call::Verify(args) => verify::run(args, &mut context).await,
                     Call::Backends(args) => backends::run(args, &mut context).await,
+                    Call::Permissions(args) => permissions::run(args, &mut context).await,
                     Call::Health(args) => health::run(args, &mut context).await,
                 }
             })

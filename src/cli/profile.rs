@@ -3,6 +3,8 @@
 //! ```toml
 //! endpoint = "https://gateway.example:7443"
 //! ca = "ca.pem"                 # relative to the profile
+//! client_certificate = "client.pem"
+//! client_key = "client.key"
 //! token_file = "/run/secrets/token"
 //! timeout = "30s"
 //! output = "table"
@@ -31,6 +33,8 @@ pub(super) struct Profile {
     #[serde(default, deserialize_with = "text")]
     pub(super) endpoint: Option<Endpoint>,
     pub(super) ca: Option<PathBuf>,
+    pub(super) client_certificate: Option<PathBuf>,
+    pub(super) client_key: Option<PathBuf>,
     pub(super) token_file: Option<PathBuf>,
     #[serde(default)]
     pub(super) danger_plaintext_token: bool,
@@ -69,7 +73,8 @@ impl Profile {
             Error::Configuration(format!("{}:{line}: {}", file.display(), error.message()))
         })?;
         let folder = file.parent().unwrap_or(Path::new(""));
-        for path in [&mut profile.ca, &mut profile.token_file].into_iter().flatten() {
+        let Self { ca, client_certificate, client_key, token_file, .. } = &mut profile;
+        for path in [ca, client_certificate, client_key, token_file].into_iter().flatten() {
             *path = folder.join(&*path);
         }
         Ok(profile)

@@ -7,7 +7,7 @@
 use std::{ffi::OsString, fmt::Display, path::PathBuf, str::FromStr, time::Duration};
 
 use super::{error::Error, profile::Profile};
-use crate::client::{ClientConfig, Endpoint};
+use crate::client::{ClientConfig, Endpoint, IdentityFiles};
 
 /// The flags that every command takes.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -20,6 +20,13 @@ pub(super) struct Flags {
     /// The CA certificates (PEM) that may vouch for an https gateway [env: SKMS_CA]
     #[arg(long, global = true, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// The client certificate (PEM), for a gateway that asks for one
+    /// [env: SKMS_CLIENT_CERTIFICATE]
+    #[arg(long, global = true, value_name = "FILE")]
+    client_certificate: Option<PathBuf>,
+    /// The private key of the client certificate (PEM) [env: SKMS_CLIENT_KEY]
+    #[arg(long, global = true, value_name = "FILE")]
+    client_key: Option<PathBuf>,
     /// The file with the bearer token [env: SKMS_TOKEN_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -106,7 +113,21 @@ impl Settings {
                 .map_err(|error: <Endpoint as FromStr>::Err| Error::Other(error.to_string()))?,
         });
         let call_timeout = timeout.map_or(usual.call_timeout, |Timeout(duration)| duration);
+        let certificate = flags
+            .client_certificate
+            .or_else(|| path("SKMS_CLIENT_CERTIFICATE"))
+            .or(profile.client_certificate);
+        let key = flags.client_key.or_else(|| path("SKMS_CLIENT_KEY")).or(profile.client_key);
+        let identity_files = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some(IdentityFiles { certificate, key }),
+            (None, None) => None,
+            _ => {
+                let why = "a client certificate and its key go together; only one of them is set";
+                return Err(Error::Configuration(why.to_owned()));
+            }
+        };
         let client = ClientConfig {
+            identity_files,
             ca_file: flags.ca.or_else(|| path("SKMS_CA")).or(profile.ca),
             token_file: flags.token_file.or_else(|| path("SKMS_TOKEN_FILE")).or(profile.token_file),
             danger_plaintext_token: flags.danger_plaintext_token || profile.danger_plaintext_token,
@@ -168,6 +189,8 @@ mod tests {
         let names = [
             "SKMS_ENDPOINT",
             "SKMS_CA",
+            "SKMS_CLIENT_CERTIFICATE",
+            "SKMS_CLIENT_KEY",
             "SKMS_TOKEN_FILE",
             "SKMS_PROFILE",
             "SKMS_TIMEOUT",
@@ -195,6 +218,8 @@ mod tests {
         let variables = [
             ("SKMS_ENDPOINT", "unix:/run/skms.sock"),
             ("SKMS_CA", "ca.pem"),
+            ("SKMS_CLIENT_CERTIFICATE", "client.pem"),
+            ("SKMS_CLIENT_KEY", "client.key"),
             ("SKMS_TOKEN_FILE", "token"),
             ("SKMS_TIMEOUT", "2s"),
             ("SKMS_OUTPUT", "json"),
@@ -202,10 +227,20 @@ mod tests {
         let settings = resolve(Flags::default(), &variables).unwrap();
         assert_eq!(settings.client.endpoint.to_string(), "unix:/run/skms.sock");
         assert_eq!(settings.client.ca_file.as_deref(), Some(Path::new("ca.pem")));
+        let files = IdentityFiles { certificate: "client.pem".into(), key: "client.key".into() };
+        assert_eq!(settings.client.identity_files, Some(files));
         assert_eq!(settings.client.token_file.as_deref(), Some(Path::new("token")));
         assert_eq!(settings.client.call_timeout, Duration::from_secs(2));
         assert_eq!(settings.client.connect_timeout, Duration::from_secs(2));
         assert_eq!(settings.format, Format::Json);
+    }
+
+    #[test]
+    fn a_certificate_without_its_key_is_refused() {
+        for name in ["SKMS_CLIENT_CERTIFICATE", "SKMS_CLIENT_KEY"] {
+            let error = resolve(Flags::default(), &[(name, "file")]).unwrap_err();
+            assert_eq!(error.exit(), super::super::Exit::Configuration);
+        }
     }
 
     #[test]

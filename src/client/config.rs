@@ -13,6 +13,9 @@ pub struct ClientConfig {
     /// roots of the system are not asked, since a gateway to key hardware is
     /// vouched for by its owner.
     pub ca_file: Option<PathBuf>,
+    /// The client certificate (PEM, with those that lead to its authority) and its key
+    /// (PEM), for a gateway that asks for them.
+    pub identity_files: Option<IdentityFiles>,
     /// The file with the bearer token of the caller, read once.
     pub token_file: Option<PathBuf>,
     /// Sends the token even where everyone on the way can read it.
@@ -34,6 +37,7 @@ impl ClientConfig {
         Self {
             endpoint,
             ca_file: None,
+            identity_files: None,
             token_file: None,
             danger_plaintext_token: false,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
@@ -42,6 +46,15 @@ impl ClientConfig {
             max_receive_bytes: DEFAULT_MAX_RECEIVE_BYTES,
         }
     }
+}
+
+/// A client certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityFiles {
+    /// The certificate, and those that lead to its authority.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
 }
 
 /// Where a gateway listens.

@@ -5,10 +5,11 @@ use std::{fs, path::Path};
 
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
-use tonic::transport::{self, Certificate, Channel, ClientTlsConfig, Uri};
+use tonic::transport::{self, Certificate, Channel, ClientTlsConfig, Identity, Uri};
 use tower::service_fn;
+use zeroize::Zeroizing;
 
-use super::{ClientConfig, Endpoint, Error};
+use super::{ClientConfig, Endpoint, Error, IdentityFiles};
 
 /// A channel that has connected once, and connects again by itself.
 pub(super) async fn channel(config: &ClientConfig) -> Result<Channel, Error> {
@@ -28,7 +29,10 @@ async fn open(config: &ClientConfig) -> Result<Channel, Error> {
                 .ca_file
                 .as_deref()
                 .ok_or_else(|| Error::CaMissing { endpoint: config.endpoint.clone() })?;
-            let tls = ClientTlsConfig::new().ca_certificate(ca(path)?);
+            let mut tls = ClientTlsConfig::new().ca_certificate(ca(path)?);
+            if let Some(files) = &config.identity_files {
+                tls = tls.identity(identity(files)?);
+            }
             let endpoint = endpoint(uri.clone(), config)?.tls_config(tls);
             let endpoint =
                 endpoint.map_err(|source| Error::Ca { path: path.into(), source: source.into() })?;
@@ -52,6 +56,16 @@ fn endpoint(uri: Uri, config: &ClientConfig) -> Result<transport::Endpoint, Erro
         .connect_timeout(config.connect_timeout)
         .user_agent(concat!("skms/", env!("CARGO_PKG_VERSION")))
         .map_err(|source| Error::Connect { endpoint: config.endpoint.clone(), source: Box::new(source) })
+}
+
+fn identity(files: &IdentityFiles) -> Result<Identity, Error> {
+    let read = |path: &Path| {
+        let unusable = |source| Error::Identity { path: path.to_owned(), source };
+        let pem = Zeroizing::new(fs::read_to_string(path).map_err(|source| unusable(source.into()))?);
+        // A file without either would be taken, and the handshake fail without a cause.
+        if pem.contains("-----BEGIN ") { Ok(pem) } else { Err(unusable("there is no PEM in it".into())) }
+    };
+    Ok(Identity::from_pem(read(&files.certificate)?.as_bytes(), read(&files.key)?.as_bytes()))
 }
 
 fn ca(path: &Path) -> Result<Certificate, Error> {

@@ -31,6 +31,14 @@ pub enum Error {
         /// What is wrong with it.
         source: Source,
     },
+    /// The client certificate or its key cannot be used.
+    #[error("client certificate or key `{}` cannot be used", path.display())]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Source,
+    },
     /// An `https` endpoint without a CA file.
     #[error("{endpoint} needs a CA file")]
     CaMissing {

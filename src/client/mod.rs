@@ -29,7 +29,7 @@ use tonic_health::pb::{
 
 use self::token::CallOptions;
 pub use self::{
-    config::{ClientConfig, Endpoint, EndpointError},
+    config::{ClientConfig, Endpoint, EndpointError, IdentityFiles},
     error::{Error, Failure, FieldViolation},
     token::{Token, TokenError},
 };
@@ -129,6 +129,14 @@ impl Client {
         self.call(self.key_management().rotate_key(request)).await
     }
 
+    /// Changes what is said of a key.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn update_key(&self, request: proto::UpdateKeyRequest) -> Result<proto::KeyResponse, Error> {
+        Ok(self.call(self.key_management().update_key(request)).await?.key.unwrap_or_default())
+    }
+
     /// Signs a message or a digest.
     ///
     /// # Errors
@@ -161,6 +169,18 @@ impl Client {
         let request = proto::GetBackendRequest { name: name.to_owned() };
         let answer = self.call(self.system().get_backend(request)).await?;
         Ok(answer.backend.unwrap_or_default())
+    }
+
+    /// Says what this caller may do: to the key of this id, or to the gateway where it
+    /// is empty.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn test_permissions(
+        &self,
+        request: proto::TestPermissionsRequest,
+    ) -> Result<Vec<proto::Permission>, Error> {
+        Ok(self.call(self.system().test_permissions(request)).await?.permissions)
     }
 
     /// Shows the version and the limits of the gateway.

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     catalog::{Begun, Catalog, Error as CatalogError, Expected, Idempotency},
     failpoint,
-    gate::{Permit, Subject},
+    gate::{Permit, Subject, Work},
     model::{Action, BackendName, Key, KeyId, Labels, Origin, Purpose, State, Version},
 };
 
@@ -67,9 +67,20 @@ impl Keyring {
                 .parse()
                 .map_err(|_| Error::Internal { what: "a generated key id breaks the grammar" })?,
         };
-        let subject = Subject::Missing(id.clone());
         let keyring = self.clone();
         let caller = call.caller.clone();
+        let wanted = Wanted {
+            key_type: request.key_type,
+            algorithms: &request.signature_algorithms,
+            floor: request.protection_floor,
+            backend: request.backend.as_ref(),
+        };
+        // Policies judge the key that would be made. Where none can be made the caller
+        // learns so only if it might have had one.
+        let place = placement::choose(self.gate.backends().iter(), &wanted);
+        let owner = (caller.id().to_owned(), caller.tenant().map(str::to_owned));
+        let proposed = self.proposed(id, owner, &request, place.as_ref().ok())?;
+        let subject = Subject::Proposed(Arc::new(proposed.clone()));
         self.gate
             .admit(call, Action::CreateKey, subject, move |permit| async move {
                 let idempotency = request.repeatable.map(|(request_id, fingerprint)| Idempotency {
@@ -83,26 +94,41 @@ impl Keyring {
                     return Ok(keyring.repeated(&permit, key));
                 }
                 permit.note(|facts| facts.validate_only = request.validate_only);
-                let wanted = Wanted {
-                    key_type: request.key_type,
-                    algorithms: &request.signature_algorithms,
-                    floor: request.protection_floor,
-                    backend: request.backend.as_ref(),
-                };
-                let place = placement::choose(permit.backends(), &wanted)?;
+                let place = place?;
                 permit.note(|facts| facts.backend = Some(place.backend.clone()));
-                let owner = (caller.id().to_owned(), caller.tenant().map(str::to_owned));
-                let validate_only = request.validate_only;
-                let mut key = new_key(id, owner, request, &place);
-                if validate_only {
+                let mut key = proposed;
+                if request.validate_only {
                     is_free(&keyring.catalog, &key)?;
+                    key.versions.clear();
                     return Ok(Shown::new(&keyring.gate, Arc::new(key)));
                 }
-                let version = first_version(&key, &place)?;
-                key.versions.push(Arc::new(version));
+                permit.charge(Work::Generate, &key, place.protection_level)?;
                 keyring.make_first(&permit, key, idempotency).await
             })
             .await
+    }
+
+    /// The key that would be made there. Where no backend can make it, it is judged as
+    /// one of the backend that was asked for, or of the first.
+    fn proposed(
+        &self,
+        id: KeyId,
+        owner: (String, Option<String>),
+        request: &Create,
+        place: Option<&Place>,
+    ) -> Result<Key, Error> {
+        let first = || self.gate.backends().iter().next().map(|info| info.name().clone());
+        let backend = place
+            .map(|place| place.backend.clone())
+            .or_else(|| request.backend.clone())
+            .or_else(first)
+            .ok_or(Error::BackendNotFound)?;
+        let mut key = new_key(id, owner, request, backend);
+        if let Some(place) = place {
+            key.signature_algorithms.clone_from(&place.algorithms);
+            key.versions.push(Arc::new(first_version(&key, place)?));
+        }
+        Ok(key)
     }
 
     /// The first answer to a call that is made again.
@@ -142,18 +168,23 @@ impl Keyring {
     }
 }
 
-fn new_key(id: KeyId, (owner, tenant): (String, Option<String>), request: Create, place: &Place) -> Key {
+fn new_key(
+    id: KeyId,
+    (owner, tenant): (String, Option<String>),
+    request: &Create,
+    backend: BackendName,
+) -> Key {
     let now = SystemTime::now();
     Key {
         id,
         key_type: request.key_type,
         purpose: request.purpose,
-        signature_algorithms: place.algorithms.clone(),
+        signature_algorithms: request.signature_algorithms.clone(),
         protection_floor: request.protection_floor,
-        backend: place.backend.clone(),
-        labels: request.labels,
-        aliases: request.aliases,
-        description: request.description,
+        backend,
+        labels: request.labels.clone(),
+        aliases: request.aliases.clone(),
+        description: request.description.clone(),
         owner,
         tenant,
         not_before: request.not_before,

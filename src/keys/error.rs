@@ -134,7 +134,6 @@ pub enum Error {
     #[error("the gate refused")]
     Gate {
         /// Why.
-        #[from]
         source: gate::Error,
     },
     /// The gateway itself is at fault.
@@ -151,6 +150,16 @@ fn first(violations: &[Violation]) -> String {
         [one] if one.field.is_empty() => one.description.clone(),
         [one] => format!("`{}`: {}", one.field, one.description),
         [one, rest @ ..] => format!("`{}`: {} (and {} more)", one.field, one.description, rest.len()),
+    }
+}
+
+impl From<gate::Error> for Error {
+    fn from(source: gate::Error) -> Self {
+        match source {
+            // To be told apart from a key that is not there by nothing at all.
+            gate::Error::Missing { name } => Self::KeyNotFound { name },
+            source => Self::Gate { source },
+        }
     }
 }
 
@@ -217,6 +226,8 @@ impl Reasoned for Error {
             },
             Self::Gate { source } => match source {
                 gate::Error::Denied => Reason::KeyAccessDenied,
+                gate::Error::Missing { .. } => Reason::KeyNotFound,
+                gate::Error::RateLimited { .. } => Reason::RateLimited,
                 gate::Error::Audit { .. } => Reason::AuditUnavailable,
                 gate::Error::Closing => Reason::ShuttingDown,
                 gate::Error::Deadline => Reason::BackendTimeout,

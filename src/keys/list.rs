@@ -31,7 +31,7 @@ pub struct Page {
 }
 
 impl Keyring {
-    /// Lists keys by id.
+    /// Lists by id the keys that the caller may see.
     ///
     /// # Errors
     /// What the gate refuses.
@@ -40,7 +40,9 @@ impl Keyring {
         self.gate
             .admit(call, Action::ListKeys, Subject::Gateway, move |permit| async move {
                 let (keys, more) = catalog.page(request.after.as_ref(), request.limit, |key| {
-                    (request.show_destroyed || key.state() != State::Destroyed) && request.filter.accepts(key)
+                    (request.show_destroyed || key.state() != State::Destroyed)
+                        && request.filter.accepts(key)
+                        && permit.may(Action::GetKey, key)
                 });
                 let next = keys.last().filter(|_| more).map(|key| key.id.clone());
                 let unreachable = permit

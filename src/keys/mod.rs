@@ -12,11 +12,13 @@ mod intent;
 mod limits;
 mod list;
 mod lookup;
+mod permissions;
 mod placement;
 mod rotate;
 mod sign;
 mod sweep;
 mod system;
+mod update;
 mod verify;
 
 use std::{sync::Arc, time::SystemTime};
@@ -28,16 +30,19 @@ pub use self::{
     limits::Limits,
     list::{List, Page},
     lookup::Shown,
+    permissions::Permission,
     rotate::Rotate,
     sign::{Encoding, Sign, Signed},
     sweep::Swept,
     system::{BackendShown, ServerInfo},
+    update::Update,
     verify::{Verified, Verify},
 };
 pub use crate::{
+    auth::Call,
     backends::{Availability, BackendInfo},
-    catalog::Error as CatalogError,
-    gate::{Call, Reasoned},
+    catalog::{Change, Error as CatalogError},
+    gate::{Error as GateError, Exceeded, Reasoned},
 };
 use crate::{
     catalog::Catalog,
@@ -79,7 +84,7 @@ impl Keyring {
 
     fn find(&self, name: &KeyId) -> (Found, Subject) {
         match self.catalog.lookup(name) {
-            Some(key) => (Ok(Arc::clone(&key)), Subject::Key(key)),
+            Some(key) => (Ok(Arc::clone(&key)), Subject::Key(key, name.clone())),
             None => (Err(name.clone()), Subject::Missing(name.clone())),
         }
     }

@@ -9,6 +9,7 @@ use super::{Call, Error, Keyring, Shown, create::pending, intent::Intent, known,
 use crate::{
     catalog::{Begun, Expected, Idempotency},
     failpoint,
+    gate::Work,
     model::{Action, KeyId, State},
 };
 
@@ -71,6 +72,7 @@ impl Keyring {
                     error => error,
                 })?;
                 permit.note(|facts| facts.backend = Some(place.backend.clone()));
+                permit.charge(Work::Generate, &key, place.protection_level)?;
                 let version = pending(key.key_type, 0, place.backend, place.protection_level)?;
                 let at_work = keyring.at_work(&[Arc::new(version.clone())]);
                 let expected = Expected { etag: request.etag, primary: request.expected_primary };

@@ -10,7 +10,7 @@ use skms_backend::{
 use super::{Call, Error, Keyring, Violation, known};
 use crate::{
     audit::InputKind,
-    gate::Permit,
+    gate::{Permit, Work},
     model::{Action, Key, KeyId, Purpose, Reason, State, Version},
 };
 
@@ -74,6 +74,7 @@ impl Keyring {
                 let (Some(device), Some(key_ref)) = (permit.device(&version.backend), &version.key) else {
                     return Err(Error::BackendGone { backend: version.backend.clone() });
                 };
+                permit.charge(Work::Sign, &key, version.protection_level)?;
                 let ctx = permit.context(limit);
                 let sign = async |input| {
                     let answer = device.sign(key_ref, usage.algorithm, vec![input], &ctx).await.pop();

@@ -86,7 +86,7 @@ impl Keyring {
             .admit(
                 &self.own_call(),
                 Action::Sweep,
-                Subject::Key(Arc::clone(&key)),
+                Subject::Key(Arc::clone(&key), key.id.clone()),
                 move |permit| async move {
                     permit.note(|facts| {
                         facts.version = Some(version.number);
@@ -162,6 +162,7 @@ impl Keyring {
         Call {
             caller: Caller::gateway(),
             peer: "".into(),
+            certificate: None,
             request_id: uuid::Uuid::new_v4().to_string().into(),
             // Longer than any device call that it makes.
             deadline: Instant::now() + self.limits.generate_timeout + self.limits.operation_timeout,

@@ -87,6 +87,7 @@ fn call(patience: Duration) -> Call {
     Call {
         caller: auth::Caller::local(),
         peer: "test".into(),
+        certificate: None,
         request_id: Uuid::new_v4().to_string().into(),
         deadline: std::time::Instant::now() + patience,
         priority: Priority::Normal,

@@ -9,7 +9,10 @@ use super::{
     Call, Error, Keyring, Limits, known,
     sign::{Encoding, Usage, named, note},
 };
-use crate::model::{Action, Key, KeyId, State, Version};
+use crate::{
+    gate::Work,
+    model::{Action, Key, KeyId, State, Version},
+};
 
 /// What to check.
 #[derive(Clone, Debug)]
@@ -67,6 +70,7 @@ impl Keyring {
                     let (Some(public_key), Some(signature)) = (&version.public_key, &signature) else {
                         continue;
                     };
+                    permit.charge(Work::Verify, &key, version.protection_level)?;
                     if public_key.verify(algorithm, &request.input, signature) {
                         matched = Some((version.number, version.state));
                         break;

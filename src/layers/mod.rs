@@ -4,11 +4,14 @@
 //! is a file. It is one future with one allocation, because seven boxed layers
 //! would cost a call more than its cryptography costs the gateway.
 
+mod authenticate;
+mod authorize;
 mod deadline;
-mod identify;
 mod metrics;
 mod panic;
+mod rate_limit;
 mod refusal;
+mod size;
 mod trace;
 
 use std::{
@@ -17,35 +20,86 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{Request, Response};
-use hyper::body::Incoming;
-use tonic::{body::Body, service::Routes};
+use http_body::Body;
+use skms_backend::Priority;
+use tonic::service::Routes;
 use tower::Service;
 use tracing::Instrument as _;
 
-use crate::model::Rpc;
+use crate::{
+    audit,
+    auth::{Authenticator, Call},
+    model::{Access, Reason, Rpc},
+    policy::Policies,
+    rates::Rates,
+    rpc::status,
+    transport::Peer,
+};
+
+/// Who stands in front of the services.
+pub struct Guards {
+    /// Who knows callers.
+    pub authenticator: Authenticator,
+    /// What they may do.
+    pub policies: Policies,
+    /// How much of it.
+    pub rates: Rates,
+    /// The record of who was refused.
+    pub log: audit::Log,
+}
+
+/// How long a call may take, and how large it may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The longest call. One without a deadline of its own is given this.
+    pub longest: Duration,
+    /// The longest message that is signed, in bytes.
+    pub payload: usize,
+}
 
 /// The layers, around the services.
 #[derive(Clone)]
 pub struct Stack {
     routes: Routes,
-    longest: Duration,
+    guards: Arc<Guards>,
+    bounds: Bounds,
 }
 
-impl Stack {
-    /// The layers around `routes`. A call without a deadline of its own is given
-    /// `longest`, and none gets more.
-    #[must_use]
-    pub fn new(routes: Routes, longest: Duration) -> Self {
-        Self { routes: routes.prepare(), longest }
+/// A call before it is known who makes it.
+struct Arrived<'a> {
+    peer: &'a Peer,
+    request_id: &'a str,
+    rpc: Option<Rpc>,
+    begun: Instant,
+}
+
+impl Arrived<'_> {
+    /// The method, for records; what else was asked for is a stranger's text.
+    fn name(&self) -> &'static str {
+        self.rpc.map_or("unknown", Rpc::name)
     }
 }
 
-impl Service<Request<Incoming>> for Stack {
-    type Response = Response<Body>;
+impl Stack {
+    /// The layers around `routes`.
+    #[must_use]
+    pub fn new(routes: Routes, guards: Guards, bounds: Bounds) -> Self {
+        Self { routes: routes.prepare(), guards: Arc::new(guards), bounds }
+    }
+}
+
+impl<B> Service<Request<B>> for Stack
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response<tonic::body::Body>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -53,9 +107,8 @@ impl Service<Request<Incoming>> for Stack {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
-        let mut routes = self.routes.clone();
-        let longest = self.longest;
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let Self { mut routes, guards, bounds } = self.clone();
         let rpc = Rpc::of_path(request.uri().path());
         // The id under which the call stands in logs, records and errors, its line in the log, its span.
         let trace = trace::Trace::begin(&request, rpc);
@@ -64,21 +117,24 @@ impl Service<Request<Incoming>> for Stack {
         let span = trace.span();
         let served = async move {
             let id = Arc::clone(trace.request_id());
-            // What is no gRPC call is refused before anything is read of it.
-            let response = if let Some(refused) = refusal::of_request(&request, &id) {
-                refused
-            } else {
-                // When its caller stops waiting.
-                let deadline = deadline::of(request.headers(), longest);
-                // Who that is.
-                identify::caller(&mut request, Arc::clone(&id), deadline);
-                // A handler that panics is an error of one call, not the end of the process.
-                let response = panic::contained(routes.call(request), &id);
-                // Nobody waits longer than that, and a body that never comes is not waited for.
-                let response = deadline::kept(response, deadline, &id).await;
+            // When its caller stops waiting.
+            let deadline = deadline::of(request.headers(), bounds.longest);
+            let served = async {
+                // What is no gRPC call is refused before anything is read of it.
+                refusal::of_request(&request, &id)?;
+                // Who calls, whether it is not too often, and whether it may call this at all.
+                admitted(&guards, &mut request, rpc, &id, deadline).await?;
+                // No message is larger than its method needs.
+                let largest = rpc.map_or(0, |rpc| size::largest(rpc, bounds.payload));
+                let request = request.map(|body| size::Bounded::new(body, largest));
+                let Ok(response) = routes.call(request).await;
                 // What tonic refuses by itself gets the details that every error here has.
-                refusal::explained(response, &id)
+                Ok(refusal::explained(response, &id))
             };
+            // A handler that panics is an error of one call, not the end of the process.
+            let served = panic::contained(served.map(merged), &id);
+            // Nobody waits longer than that, and a body that never comes is not waited for.
+            let response = deadline::kept(served, deadline, &id).await;
             let code = metrics::code(&response);
             trace.end(code);
             counted.end(code);
@@ -86,4 +142,50 @@ impl Service<Request<Incoming>> for Stack {
         };
         Box::pin(served.instrument(span))
     }
+}
+
+/// An answer is an answer, whoever gave it.
+fn merged<T>(answer: Result<T, T>) -> T {
+    answer.unwrap_or_else(|refused| refused)
+}
+
+/// Puts down who calls, for the RPCs; or says why nobody is let in.
+async fn admitted<B>(
+    guards: &Guards,
+    request: &mut Request<B>,
+    rpc: Option<Rpc>,
+    id: &Arc<str>,
+    deadline: Instant,
+) -> Result<(), Response<tonic::body::Body>> {
+    let Some(peer) = request.extensions().get::<Peer>().cloned() else {
+        return Err(status::refusal(Reason::Internal, "the connection is not known", id).into_http());
+    };
+    let arrived = Arrived { peer: &peer, request_id: id, rpc, begun: Instant::now() };
+    if let Some(rpc) = rpc
+        && rpc.access() == Access::Public
+    {
+        rate_limit::charged(guards, &peer.source, rpc, &arrived).await?;
+        return Ok(());
+    }
+    if peer.health_only {
+        let message = "this address tells of health and of nothing else";
+        return Err(status::refusal(Reason::MethodNotFound, message, id).into_http());
+    }
+    let caller = authenticate::caller(guards, request.headers(), &arrived).await?;
+    // That there is no such method is told by tonic, and to those who are known only.
+    let Some(rpc) = rpc else { return Ok(()) };
+    rate_limit::charged(guards, caller.id(), rpc, &arrived).await?;
+    if let Access::Action(action) = rpc.access() {
+        authorize::may_call(guards, &caller, action, &arrived).await?;
+    }
+    let call = Call {
+        caller,
+        peer: Arc::clone(&peer.address),
+        certificate: peer.fingerprint.clone(),
+        request_id: Arc::clone(id),
+        deadline,
+        priority: Priority::Normal,
+    };
+    request.extensions_mut().insert(call);
+    Ok(())
 }

@@ -3,12 +3,10 @@
 mod keys;
 mod signatures;
 
-use skms_backend::Priority;
 use tonic::{Request, Response, Status};
 
 use super::{parse::Fields, status};
 use crate::{
-    auth::Arrival,
     keys::{Call, Error, Keyring},
     model::Reason,
     proto::{self, key_management_server::KeyManagement},
@@ -28,18 +26,10 @@ impl Service {
 /// The call that a request belongs to, and the request.
 pub(super) fn opened<T>(request: Request<T>) -> Result<(Call, T), Status> {
     let (_, extensions, message) = request.into_parts();
-    let Some(arrival) = extensions.get::<Arrival>() else {
+    let Some(call) = extensions.get::<Call>() else {
         return Err(status::refusal(Reason::Internal, "the call was not received properly", ""));
     };
-    let arrival = arrival.clone();
-    let call = Call {
-        caller: arrival.caller,
-        peer: arrival.peer,
-        request_id: arrival.request_id,
-        deadline: arrival.deadline,
-        priority: Priority::Normal,
-    };
-    Ok((call, message))
+    Ok((call.clone(), message))
 }
 
 /// The answer, or the status of the error.
@@ -85,8 +75,8 @@ impl KeyManagement for Service {
         &self,
         request: Request<proto::UpdateKeyRequest>,
     ) -> Result<Response<proto::UpdateKeyResponse>, Status> {
-        let (call, _) = opened(request)?;
-        Err(status::refusal(Reason::MethodNotFound, "not built yet", &call.request_id))
+        let (call, request) = opened(request)?;
+        closed(&call, self.update(&call, request).await)
     }
 
     async fn sign_message(

@@ -256,11 +256,11 @@ impl Fields {
         }
     }
 
-    pub(super) fn labels(&mut self, labels: BTreeMap<String, String>) -> Labels {
+    pub(super) fn labels(&mut self, field: &str, labels: BTreeMap<String, String>) -> Labels {
         if labels.len() > Limits::LABELS {
             let description =
                 format!("{} labels are more than the limit of {}", labels.len(), Limits::LABELS);
-            self.fail("metadata", Reason::FieldInvalid, description);
+            self.fail(field, Reason::FieldInvalid, description);
             return labels;
         }
         let outer =
@@ -275,11 +275,11 @@ impl Fields {
             {
                 let grammar = "a label's name is 1 to 63 of `[a-z0-9._/-]` and begins and ends with a \
                                letter or a digit";
-                self.fail("metadata", Reason::FieldInvalid, grammar);
+                self.fail(field, Reason::FieldInvalid, grammar);
             }
             if value.len() > Limits::LABEL_VALUE_BYTES {
                 let limit = format!("a label's value has at most {} bytes", Limits::LABEL_VALUE_BYTES);
-                self.fail("metadata", Reason::FieldInvalid, limit);
+                self.fail(field, Reason::FieldInvalid, limit);
             }
         }
         labels

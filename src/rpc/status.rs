@@ -12,7 +12,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use tracing::{error, warn};
 
 use crate::{
-    keys::{CatalogError, Error, Reasoned, Violation},
+    keys::{CatalogError, Error, Exceeded, GateError, Reasoned, Violation},
     model::Reason,
 };
 
@@ -36,7 +36,7 @@ pub(crate) fn of(error: &Error, request_id: &str) -> Status {
     if let Some((kind, subject)) = precondition(error) {
         details.add_precondition_failure_violation(kind, subject, external(error));
     }
-    if let Some(after) = retry(reason) {
+    if let Some(after) = exceeded(error).map(|exceeded| exceeded.retry_after).or_else(|| retry(reason)) {
         details.set_retry_info(Some(after));
     }
     if code == Code::ResourceExhausted {
@@ -49,6 +49,11 @@ pub(crate) fn of(error: &Error, request_id: &str) -> Status {
 pub(crate) fn refusal(reason: Reason, message: &str, request_id: &str) -> Status {
     let details = details(reason, HashMap::new(), request_id);
     Status::with_error_details(code(reason), message, details)
+}
+
+/// A share that is used up.
+pub(crate) fn rate_limited(exceeded: &Exceeded, request_id: &str) -> Status {
+    of(&Error::from(GateError::RateLimited { exceeded: *exceeded }), request_id)
 }
 
 /// A message that is longer than its method takes.
@@ -246,7 +251,14 @@ fn precondition(error: &Error) -> Option<(&'static str, String)> {
 fn quota_subject(error: &Error) -> String {
     match error {
         Error::Backend { backend, .. } => format!("backend:{backend}"),
-        _ => "gateway".to_owned(),
+        error => exceeded(error).map_or("gateway", |exceeded| exceeded.limit.name()).to_owned(),
+    }
+}
+
+const fn exceeded(error: &Error) -> Option<&Exceeded> {
+    match error {
+        Error::Gate { source: GateError::RateLimited { exceeded } } => Some(exceeded),
+        _ => None,
     }
 }
 

@@ -8,8 +8,8 @@ use super::{
     parse::Fields,
 };
 use crate::{
-    keys::{BackendShown, Call, Error, Keyring, Limits, ServerInfo},
-    model::Reason,
+    keys::{BackendShown, Call, Error, Keyring, Limits, Permission, ServerInfo},
+    model::{Action, Reason, Target},
     proto::{self, system_service_server::SystemService},
 };
 
@@ -38,6 +38,47 @@ impl Service {
     }
 }
 
+impl Service {
+    async fn permissions(
+        &self,
+        call: &Call,
+        request: &proto::TestPermissionsRequest,
+    ) -> Result<proto::TestPermissionsResponse, Error> {
+        let mut fields = Fields::default();
+        let key = match request.key_id.as_str() {
+            "" => Some(None),
+            id => fields.key_id("key_id", id).map(Some),
+        };
+        if request.actions.len() > ACTIONS {
+            let why = format!("{} are more than the limit of {ACTIONS}", request.actions.len());
+            fields.fail("actions", Reason::FieldInvalid, why);
+        }
+        let target = if request.key_id.is_empty() { Target::Gateway } else { Target::Key };
+        let mut actions = Vec::new();
+        for (at, name) in request.actions.iter().take(ACTIONS).enumerate() {
+            let known = Action::ALL.into_iter().find(|action| action.name() == name);
+            match known.filter(|action| action.target() == target) {
+                Some(action) => actions.push(action),
+                None => {
+                    let why = "no action on this: a key where `key_id` is set, else the gateway";
+                    fields.fail(&format!("actions[{at}]"), Reason::FieldInvalid, why);
+                }
+            }
+        }
+        let key = fields.finish(key)?;
+        let permissions = self.keyring.permissions(call, actions, key.as_ref()).await?;
+        let permission = |permission: Permission| proto::Permission {
+            action: permission.action.name().to_owned(),
+            allowed: permission.allowed,
+            policies: permission.policies,
+        };
+        Ok(proto::TestPermissionsResponse { permissions: permissions.into_iter().map(permission).collect() })
+    }
+}
+
+/// The most actions in one question; there are fewer.
+const ACTIONS: usize = 64;
+
 #[tonic::async_trait]
 impl SystemService for Service {
     async fn list_backends(
@@ -63,8 +104,8 @@ impl SystemService for Service {
         &self,
         request: Request<proto::TestPermissionsRequest>,
     ) -> Result<Response<proto::TestPermissionsResponse>, Status> {
-        let (call, _) = opened(request)?;
-        Err(crate::rpc::status::refusal(Reason::MethodNotFound, "not built yet", &call.request_id))
+        let (call, request) = opened(request)?;
+        closed(&call, self.permissions(&call, &request).await)
     }
 
     async fn get_server_info(

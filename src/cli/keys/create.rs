@@ -89,13 +89,19 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
     Ok(Exit::Success)
 }
 
-fn request(args: &Args) -> Result<CreateKeyRequest, Error> {
-    let mut metadata = BTreeMap::new();
-    for Label { name, value } in args.labels.iter().cloned() {
-        if metadata.insert(name.clone(), value).is_some() {
+/// Each label once.
+pub(super) fn labels(given: &[Label]) -> Result<BTreeMap<String, String>, Error> {
+    let mut labels = BTreeMap::new();
+    for Label { name, value } in given.iter().cloned() {
+        if labels.insert(name.clone(), value).is_some() {
             return Err(Error::Usage(format!("the label `{name}` is given twice")));
         }
     }
+    Ok(labels)
+}
+
+fn request(args: &Args) -> Result<CreateKeyRequest, Error> {
+    let metadata = labels(&args.labels)?;
     Ok(CreateKeyRequest {
         key_type: args.key_type.clone(),
         metadata,
@@ -116,7 +122,7 @@ fn request(args: &Args) -> Result<CreateKeyRequest, Error> {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Label {
+pub(super) struct Label {
     name: String,
     value: String,
 }

@@ -5,16 +5,18 @@ mod get;
 mod list;
 mod rotate;
 mod show;
+mod update;
 
 use super::{Context, Error, Exit};
 
-/// Make, show, list and rotate keys
+/// Make, show, list, change and rotate keys
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     Create(create::Args),
     Get(get::Args),
     List(list::Args),
     Rotate(rotate::Args),
+    Update(update::Args),
 }
 
 pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, Error> {
@@ -23,5 +25,6 @@ pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<E
         Command::Get(args) => get::run(args, context).await,
         Command::List(args) => list::run(args, context).await,
         Command::Rotate(args) => rotate::run(args, context).await,
+        Command::Update(args) => update::run(args, context).await,
     }
 }

@@ -1,11 +1,11 @@
-//! CreateKey, GetKey, ListKeys and RotateKey.
+//! CreateKey, GetKey, ListKeys, RotateKey and UpdateKey.
 
 use prost::Message;
 use skms_backend::{KeyType, SignatureAlgorithm};
 
 use super::Service;
 use crate::{
-    keys::{Call, Create, Error, Filter, Limits, List, Rotate},
+    keys::{Call, Change, Create, Error, Filter, Limits, List, Rotate, Update},
     model::{KeyId, Purpose, Reason},
     proto,
     rpc::{
@@ -96,8 +96,6 @@ impl Service {
         call: &Call,
         mut request: proto::RotateKeyRequest,
     ) -> Result<proto::KeyResponse, Error> {
-        /// An etag of this gateway is shorter; a longer one is not one.
-        const ETAG_BYTES: usize = 64;
         let mut fields = Fields::default();
         let request_id = fields.request_id(&std::mem::take(&mut request.request_id));
         let key = fields.required_key_id("key_id", &request.key_id);
@@ -116,6 +114,77 @@ impl Service {
         Ok(convert::key(&shown, View { full: false, version: 0 }))
     }
 }
+
+impl Service {
+    pub(super) async fn update(
+        &self,
+        call: &Call,
+        mut request: proto::UpdateKeyRequest,
+    ) -> Result<proto::UpdateKeyResponse, Error> {
+        let mut fields = Fields::default();
+        let request_id = fields.request_id(&std::mem::take(&mut request.request_id));
+        let key = fields.required_key_id("key_id", &request.key_id);
+        fields.at_most("etag", request.etag.len(), ETAG_BYTES);
+        let fingerprint = parse::fingerprint(&request);
+        let change = change(&mut fields, request.update_mask, request.metadata.unwrap_or_default());
+        let parsed = (|| {
+            Some(Update {
+                key: key?,
+                change,
+                etag: Some(request.etag).filter(|etag| !etag.is_empty()),
+                repeatable: request_id?.map(|id| (id, fingerprint)),
+                validate_only: request.validate_only,
+            })
+        })();
+        let shown = self.keyring.update(call, fields.finish(parsed)?).await?;
+        Ok(proto::UpdateKeyResponse { key: Some(convert::key(&shown, View { full: false, version: 0 })) })
+    }
+}
+
+/// What the mask names, taken from the metadata.
+fn change(
+    fields: &mut Fields,
+    mask: Option<prost_types::FieldMask>,
+    metadata: proto::KeyMetadata,
+) -> Change {
+    let mut change = Change::default();
+    let paths = mask.unwrap_or_default().paths;
+    if paths.is_empty() {
+        let why = "the fields to change: `labels`, `params.description`";
+        fields.fail("update_mask", Reason::FieldRequired, why);
+    }
+    if paths.len() > MASK_PATHS {
+        let why = format!("{} paths are more than the limit of {MASK_PATHS}", paths.len());
+        fields.fail("update_mask", Reason::FieldInvalid, why);
+        return change;
+    }
+    let description = metadata.params.unwrap_or_default().description;
+    for path in paths {
+        match path.as_str() {
+            "labels" if change.labels.is_none() => {
+                change.labels = Some(fields.labels("metadata.labels", metadata.labels.clone()));
+            }
+            "params.description" if change.description.is_none() => {
+                let field = "metadata.params.description";
+                fields.at_most(field, description.len(), Limits::DESCRIPTION_BYTES);
+                change.description = Some(description.clone());
+            }
+            "labels" | "params.description" => {
+                fields.fail("update_mask", Reason::FieldInvalid, "the same field twice");
+            }
+            _ => {
+                let why = "only `labels` and `params.description` can be changed yet";
+                fields.fail("update_mask", Reason::FieldInvalid, why);
+            }
+        }
+    }
+    change
+}
+
+/// An etag of this gateway is shorter; a longer one is not one.
+const ETAG_BYTES: usize = 64;
+/// Far more than there are fields.
+const MASK_PATHS: usize = 32;
 
 /// A page that is longer ends before its size: most clients take 4 MiB at most.
 const PAGE_BYTES: usize = 3 * 1024 * 1024;
@@ -155,7 +224,7 @@ fn create(
         "" => Some(None),
         id => fields.key_id("key_id", id).map(Some),
     };
-    let labels = fields.labels(request.metadata);
+    let labels = fields.labels("metadata", request.metadata);
     let params = request.params.unwrap_or_default();
     let aliases = fields.aliases(id.as_ref().and_then(Option::as_ref), &params.aliases);
     let algorithms = algorithms(fields, key_type, &params.signature_algorithms);

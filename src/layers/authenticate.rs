@@ -1,0 +1,72 @@
+//! Who calls: by token, by client certificate, or by the user behind a Unix socket.
+//! Who cannot prove it is refused here, on record, before anything of its request is
+//! read.
+
+use http::{HeaderMap, Response, header};
+use tonic::body::Body;
+
+use super::{Guards, Arrived};
+use crate::{
+    audit::Refused,
+    auth::{Caller, Evidence, Refusal},
+    model::Reason,
+    rpc::status,
+    telemetry::metrics,
+};
+
+/// A second place where a token could stand. It never counts as one, only as one too
+/// many: two readers could disagree on which is meant.
+const BINARY: &str = "authorization-bin";
+
+/// The caller, or the answer to somebody who is none.
+pub(super) async fn caller(
+    guards: &Guards,
+    headers: &HeaderMap,
+    arrived: &Arrived<'_>,
+) -> Result<Caller, Response<Body>> {
+    let tokens: Vec<&[u8]> = headers
+        .get_all(header::AUTHORIZATION)
+        .iter()
+        .chain(headers.get_all(BINARY))
+        .map(http::HeaderValue::as_bytes)
+        .collect();
+    let evidence = Evidence {
+        authorization: &tokens,
+        certificate: arrived.peer.certificate.as_deref(),
+        uid: arrived.peer.uid,
+    };
+    // Who is known already is let in even from an address that failed too often:
+    // others may share it.
+    if let Some(caller) = guards.authenticator.known(&evidence) {
+        return Ok(caller);
+    }
+    if let Err(exceeded) = guards.rates.may_try(&arrived.peer.source) {
+        metrics().rate_limited(exceeded.limit.label());
+        refused(guards, arrived, Reason::RateLimited, "too many failed authentications").await;
+        return Err(status::rate_limited(&exceeded, arrived.request_id).into_http());
+    }
+    match guards.authenticator.caller(&evidence).await {
+        Ok(caller) => Ok(caller),
+        Err(refusal) => {
+            let Refusal { reason, detail } = refusal;
+            metrics().auth_failure(reason);
+            guards.rates.failed(&arrived.peer.source);
+            refused(guards, arrived, reason, detail).await;
+            Err(status::refusal(reason, refusal.text(), arrived.request_id).into_http())
+        }
+    }
+}
+
+async fn refused(guards: &Guards, arrived: &Arrived<'_>, reason: Reason, detail: &'static str) {
+    let record = Refused {
+        source: &arrived.peer.source,
+        peer: &arrived.peer.address,
+        certificate: arrived.peer.fingerprint.as_deref(),
+        request_id: arrived.request_id,
+        rpc: arrived.name(),
+        reason,
+        detail,
+    };
+    // Refused it is in any case; that there may be no record is on the health page.
+    let _ = guards.log.refused(&record).await;
+}

@@ -1,0 +1,52 @@
+//! Who may not call a method at all, on no key, is refused here: before its body is
+//! decoded. Which keys a caller may use is decided at the gate.
+
+use std::time::SystemTime;
+
+use http::Response;
+use tonic::body::Body;
+
+use super::{Arrived, Guards};
+use crate::{
+    audit::{Facts, Outcome, Phase, Record},
+    auth::Caller,
+    model::{Action, Reason},
+    rpc::status,
+    telemetry::{Step, metrics},
+};
+
+/// Nothing, or the answer to a caller that may not.
+pub(super) async fn may_call(
+    guards: &Guards,
+    caller: &Caller,
+    action: Action,
+    arrived: &Arrived<'_>,
+) -> Result<(), Response<Body>> {
+    let decision = guards.policies.may_call(caller, action);
+    if decision.allowed {
+        return Ok(());
+    }
+    metrics().authorization_denied(Step::Method);
+    let result = Reason::MethodNotAllowed.text();
+    let record = Record {
+        time: humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
+        phase: Phase::Outcome,
+        request_id: arrived.request_id,
+        caller: caller.id(),
+        tenant: caller.tenant(),
+        authenticated_by: caller.method().name(),
+        certificate: arrived.peer.fingerprint.as_deref(),
+        peer: &arrived.peer.address,
+        action: action.name(),
+        decision: "deny",
+        policies: &decision.policies,
+        key: None,
+        facts: Facts::default(),
+        outcome: Some(Outcome { result: result.into(), latency: arrived.begun.elapsed() }),
+    };
+    let (reason, message) = match guards.log.append(&record).await {
+        Ok(()) => (Reason::MethodNotAllowed, "the caller may not call this method"),
+        Err(_) => (Reason::AuditUnavailable, "the call cannot be recorded"),
+    };
+    Err(status::refusal(reason, message, arrived.request_id).into_http())
+}

@@ -1,0 +1,83 @@
+//! What things cost, in units: one is about the work of a P-256 signature of a
+//! SoftHSM2, 57 µs of a core.
+
+use std::num::NonZeroU32;
+
+use skms_backend::{KeyType, ProtectionLevel};
+
+use crate::model::Rpc;
+
+/// What a call costs before its body is read. Every RPC has its price, or this
+/// does not compile.
+#[must_use]
+pub const fn of_call(rpc: Rpc) -> NonZeroU32 {
+    units(match rpc {
+        // Looked up in memory. What signing costs besides is charged when the key is known.
+        Rpc::GetKey
+        | Rpc::SignMessage
+        | Rpc::VerifySignature
+        | Rpc::GetServerInfo
+        | Rpc::GetBackend
+        | Rpc::HealthCheck => 1,
+        // A database transaction with a flush to disk, or many answers in one.
+        Rpc::CreateKey | Rpc::RotateKey | Rpc::UpdateKey => 10,
+        Rpc::ListBackends | Rpc::TestPermissions => 5,
+        // Up to a thousand keys, each asked of the policies.
+        Rpc::ListKeys => 20,
+        Rpc::HealthWatch | Rpc::Reflect | Rpc::ReflectAlpha => 10,
+    })
+}
+
+/// What a device, or the gateway in its place, is to do once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Make a key.
+    Generate,
+    /// Sign.
+    Sign,
+    /// Check a signature against one version.
+    Verify,
+}
+
+/// What a piece of work costs with such a key, protected so.
+#[must_use]
+pub const fn of_work(work: Work, key_type: KeyType, protection: ProtectionLevel) -> NonZeroU32 {
+    let cost = match work {
+        Work::Generate => match key_type {
+            KeyType::EcP256 | KeyType::EcSecp256k1 | KeyType::Ed25519 => 20,
+            KeyType::EcP384 | KeyType::EcP521 => 50,
+            // Seconds of a core, and they vary.
+            KeyType::Rsa2048 => 2_000,
+            KeyType::Rsa3072 => 5_000,
+            KeyType::Rsa4096 => 10_000,
+        },
+        Work::Sign => match key_type {
+            KeyType::EcP256 | KeyType::EcSecp256k1 => 1,
+            KeyType::Ed25519 => 3,
+            KeyType::EcP384 | KeyType::EcP521 => 5,
+            KeyType::Rsa2048 => 10,
+            KeyType::Rsa3072 => 30,
+            KeyType::Rsa4096 => 60,
+        },
+        // With the public half, on this machine.
+        Work::Verify => return NonZeroU32::MIN,
+    };
+    units(match protection {
+        ProtectionLevel::Software | ProtectionLevel::Hsm => cost,
+        // One command at a time, each of milliseconds.
+        ProtectionLevel::Tpm => cost * TPM,
+    })
+}
+
+/// How many times dearer a TPM is: some hundred commands a second, not some ten thousand.
+const TPM: u32 = 8;
+
+/// The dearest single piece of work: a full share must be enough for it.
+pub const MOST: NonZeroU32 = of_work(Work::Generate, KeyType::Rsa4096, ProtectionLevel::Tpm);
+
+const fn units(units: u32) -> NonZeroU32 {
+    match NonZeroU32::new(units) {
+        Some(units) => units,
+        None => NonZeroU32::MIN,
+    }
+}
