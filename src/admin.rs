@@ -25,6 +25,7 @@ use serde::Deserialize;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
+    task::JoinHandle,
     time,
 };
 use tokio_util::sync::CancellationToken;
@@ -111,11 +112,16 @@ impl Admin {
     }
 
     /// Serves until `stop`.
-    pub async fn serve(self, readiness: Arc<Readiness>, stop: CancellationToken) {
+    pub fn serve(self, readiness: Arc<Readiness>, stop: CancellationToken) -> JoinHandle<()> {
+        // Said before anything else is: who reads that the gateway serves can ask here.
         match self.listener.local_addr() {
             Ok(address) => info!(%address, "serving admin"),
             Err(error) => warn!(%error, "serving admin at an address that the system does not tell"),
         }
+        tokio::spawn(self.accept(readiness, stop))
+    }
+
+    async fn accept(self, readiness: Arc<Readiness>, stop: CancellationToken) {
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         loop {
             let next = async {

@@ -88,7 +88,7 @@ impl Server {
         let background = CancellationToken::new();
         // Answers until the very end: who waits for the gateway to be gone asks there.
         let asked = CancellationToken::new();
-        let admin = admin.map(|admin| tokio::spawn(admin.serve(Arc::clone(&readiness), asked.clone())));
+        let admin = admin.map(|admin| admin.serve(Arc::clone(&readiness), asked.clone()));
         for address in &addresses {
             info!(%address, "serving");
         }

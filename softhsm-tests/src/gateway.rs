@@ -110,7 +110,7 @@ impl Home {
         let text = format!(
             "[server]\nlisten = [\"127.0.0.1:0\", \"unix:skms.sock\"]\nreflection = true\n\
              [catalog]\npath = \"catalog.db\"\n[audit]\npath = \"audit.jsonl\"\n\
-             [log]\nformat = \"json\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+             [log]\nformat = \"json\"\n\
              {}[backends.software.soft]\nmaster_key = \"file:master.key\"\n{}",
             hsm.unwrap_or_default(),
             self.extra
@@ -128,6 +128,8 @@ impl Home {
             let (name, value) = token.env();
             command.env(name, value);
         }
+        // Many gateways run side by side, and none may take the port of another.
+        command.env("SKMS__ADMIN__LISTEN", "127.0.0.1:0");
         command.env_remove("FAILPOINTS").env_remove("RUST_BACKTRACE");
         command
     }

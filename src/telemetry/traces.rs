@@ -12,7 +12,7 @@ use std::{
 };
 
 use http::Uri;
-use opentelemetry_otlp::{SpanExporter as Otlp, WithExportConfig as _};
+use opentelemetry_otlp::{RetryPolicy, SpanExporter as Otlp, WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
@@ -126,6 +126,8 @@ pub(super) fn provider(config: &Config) -> Result<Option<SdkTracerProvider>, Err
         .with_tonic()
         .with_endpoint(endpoint)
         .with_timeout(EXPORT)
+        // The next batch is the next try; repeating this one would only hold it up.
+        .with_retry_policy(RetryPolicy::disabled())
         .build()
         .map_err(|error| Error { source: Box::new(error) })?;
     let batches =

@@ -17,6 +17,7 @@ mod crowd;
 mod life;
 mod list;
 mod mishaps;
+mod observe;
 mod patience;
 mod program;
 mod record;

@@ -7,7 +7,7 @@
 //! nothing was recorded as done.
 
 mod keys;
-mod raw;
+pub(crate) mod raw;
 mod rows;
 mod signatures;
 

@@ -52,12 +52,12 @@ pub(super) fn calls() -> Vec<Row> {
     ]
 }
 
-pub(super) async fn channel(gateway: &Gateway) -> Channel {
+pub(crate) async fn channel(gateway: &Gateway) -> Channel {
     Endpoint::from_shared(gateway.endpoint()).unwrap().connect().await.unwrap()
 }
 
 /// Sends `body` as it is.
-pub(super) async fn call(
+pub(crate) async fn call(
     channel: Channel,
     path: &'static str,
     body: Bytes,
