@@ -169,6 +169,20 @@ impl Caller {
         Flow(hasher.finish())
     }
 
+    /// A caller that nobody has proved to be: `skms policy explain` tells what it could
+    /// do. Nothing else may be decided with it.
+    #[must_use]
+    pub(crate) fn hypothetical(
+        method: Method,
+        issuer: &str,
+        subject: &str,
+        roles: BTreeSet<String>,
+        tenant: Option<String>,
+    ) -> Self {
+        let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
+        Self::new(Proof { method, issuer, subject, roles, tenant, expires: None })
+    }
+
     /// A caller for the tests of other floors.
     #[cfg(test)]
     #[must_use]

@@ -13,9 +13,11 @@ mod files;
 mod health;
 mod json;
 mod keys;
+mod labels;
 mod names;
 mod payload;
 mod permissions;
+mod policy;
 mod profile;
 mod serve;
 mod settings;
@@ -59,6 +61,8 @@ struct Cli {
 enum Command {
     Serve(serve::Args),
     Check(check::Args),
+    #[command(subcommand)]
+    Policy(Box<policy::Command>),
     #[command(flatten)]
     Call(Box<Call>),
     Completions(completions::Args),
@@ -130,6 +134,10 @@ fn dispatch(
             served
         }
         Command::Check(args) => check::run(&args, terminal),
+        Command::Policy(command) => policy::run(
+            *command,
+            &mut Context { settings: Settings::resolve(cli.flags, variable)?, terminal },
+        ),
         Command::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),
         Command::Call(call) => {
             let mut context = Context { settings: Settings::resolve(cli.flags, variable)?, terminal };

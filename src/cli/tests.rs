@@ -11,18 +11,18 @@ use crate::client::fake::{Fake, pki};
 
 /// What a command left behind.
 #[derive(Debug)]
-struct Done {
-    exit: u8,
+pub(super) struct Done {
+    pub(super) exit: u8,
     stdout: Vec<u8>,
-    stderr: String,
+    pub(super) stderr: String,
 }
 
 impl Done {
-    fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &str {
         std::str::from_utf8(&self.stdout).unwrap()
     }
 
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.stdout).unwrap()
     }
 }
@@ -53,19 +53,19 @@ impl Write for Broken {
     }
 }
 
-struct Shell {
+pub(super) struct Shell {
     fake: Fake,
     stdin: &'static [u8],
     interactive: bool,
 }
 
 impl Shell {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { fake: Fake::tcp(), stdin: b"", interactive: false }
     }
 
     /// Runs `skms` with the words of a line.
-    fn skms(&self, line: &str) -> Done {
+    pub(super) fn skms(&self, line: &str) -> Done {
         self.with_stdout(line, None)
     }
 

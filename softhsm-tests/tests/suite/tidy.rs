@@ -113,7 +113,7 @@ struct Word {
     why: &'static str,
 }
 
-const WORDS: [Word; 4] = [
+const WORDS: [Word; 6] = [
     Word {
         said: &["tonic", "tonic_health", "tonic_prost", "tonic_reflection", "tonic_types"],
         by: &["rpc", "layers", "transport", "server", "client", "proto", "health", "cli", "softhsm-tests/"],
@@ -134,6 +134,16 @@ const WORDS: [Word; 4] = [
         said: &["Caller::local", "Caller::gateway"],
         by: &["auth", "layers", "src/keys/sweep.rs"],
         why: "whoever makes a caller decides who it is",
+    },
+    Word {
+        said: &["Caller::hypothetical"],
+        by: &["auth", "src/cli/policy/"],
+        why: "a caller that was not proved is only for explanations",
+    },
+    Word {
+        said: &["cedar_policy", "miette"],
+        by: &["policy"],
+        why: "what decides is a matter of `policy` alone",
     },
 ];
 

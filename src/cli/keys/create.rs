@@ -1,6 +1,6 @@
 //! `skms keys create`.
 
-use std::{collections::BTreeMap, str::FromStr, time::SystemTime};
+use std::{str::FromStr, time::SystemTime};
 
 use prost_types::Timestamp;
 use uuid::Uuid;
@@ -10,6 +10,7 @@ use crate::{
     cli::{
         Context, Error, Exit,
         files::Place,
+        labels::{Label, by_name},
         names::{PROTECTION_LEVELS, algorithm_parser, parser},
         text::plain,
     },
@@ -89,22 +90,10 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
     Ok(Exit::Success)
 }
 
-/// Each label once.
-pub(super) fn labels(given: &[Label]) -> Result<BTreeMap<String, String>, Error> {
-    let mut labels = BTreeMap::new();
-    for Label { name, value } in given.iter().cloned() {
-        if labels.insert(name.clone(), value).is_some() {
-            return Err(Error::Usage(format!("the label `{name}` is given twice")));
-        }
-    }
-    Ok(labels)
-}
-
 fn request(args: &Args) -> Result<CreateKeyRequest, Error> {
-    let metadata = labels(&args.labels)?;
     Ok(CreateKeyRequest {
         key_type: args.key_type.clone(),
-        metadata,
+        metadata: by_name(&args.labels)?,
         params: Some(KeyParams {
             signature_algorithms: args.algorithms.iter().map(|algorithm| (*algorithm).into()).collect(),
             protection_level: args.protection.unwrap_or_default().into(),
@@ -119,25 +108,6 @@ fn request(args: &Args) -> Result<CreateKeyRequest, Error> {
         request_id: args.request_id.map(|id| id.to_string()).unwrap_or_default(),
         validate_only: args.validate_only,
     })
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Label {
-    name: String,
-    value: String,
-}
-
-impl FromStr for Label {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, value) = text.split_once('=').ok_or("a label is NAME=VALUE")?;
-        if name.is_empty() {
-            Err("a label needs a name")
-        } else {
-            Ok(Self { name: name.into(), value: value.into() })
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

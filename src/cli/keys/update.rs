@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use prost_types::FieldMask;
 use uuid::Uuid;
 
-use super::{
-    create::{Label, labels},
-    show,
-};
+use super::show;
 use crate::{
-    cli::{Context, Error, Exit},
+    cli::{
+        Context, Error, Exit,
+        labels::{Label, by_name},
+    },
     proto::{KeyMetadata, KeyParams, UpdateKeyRequest},
 };
 
@@ -56,7 +56,7 @@ fn request(args: Args) -> Result<UpdateKeyRequest, Error> {
     let mut labels_now = BTreeMap::new();
     if args.no_labels || !args.labels.is_empty() {
         paths.push("labels".to_owned());
-        labels_now = labels(&args.labels)?;
+        labels_now = by_name(&args.labels)?;
     }
     if args.description.is_some() {
         paths.push("params.description".to_owned());
