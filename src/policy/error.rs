@@ -56,11 +56,7 @@ pub struct Problem {
 
 impl Problem {
     /// The message is told in one line, whatever Cedar made of it.
-    pub(super) fn new(
-        file: impl Into<Arc<Path>>,
-        line: Option<usize>,
-        message: impl fmt::Display,
-    ) -> Self {
+    pub(super) fn new(file: impl Into<Arc<Path>>, line: Option<usize>, message: impl fmt::Display) -> Self {
         let message = message.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ");
         Self { file: file.into(), line, message }
     }

@@ -1,7 +1,7 @@
 //! A set of policies, from its files to what Cedar is asked with.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     path::Path,
     sync::{
         Arc,
@@ -105,10 +105,8 @@ impl Loaded {
         // Those that permit did not decide if one that failed forbids.
         let reason = response.diagnostics().reason().filter(|_| allowed || !permitted);
         let ids = reason.chain(failed);
-        let mut policies: Vec<_> = ids
-            .filter_map(|id| self.known.get(id))
-            .map(|known| Arc::clone(&known.statement.id))
-            .collect();
+        let mut policies: Vec<_> =
+            ids.filter_map(|id| self.known.get(id)).map(|known| Arc::clone(&known.statement.id)).collect();
         policies.sort();
         Decision { allowed, policies: policies.into() }
     }
@@ -123,7 +121,8 @@ impl Loaded {
             };
             let id = id(policy, source, place);
             if !is_id(&id) {
-                let message = format!("the id `{}` is not of 1 to {ID_BYTES} printable bytes", id.escape_debug());
+                let message =
+                    format!("the id `{}` is not of 1 to {ID_BYTES} printable bytes", id.escape_debug());
                 problems.push(source.problem(Some(offset), message));
                 continue;
             }
@@ -161,18 +160,29 @@ impl Loaded {
     /// tells of a policy that can never apply, or of letters that look like others.
     fn validate(&self, sources: &[Source], nouns: &Nouns, problems: &mut Vec<Problem>) {
         let result = nouns.validator.validate(&self.whole, ValidationMode::Strict);
-        let errors = result.validation_errors().map(|error| (error.policy_id(), error as &dyn Diagnostic));
-        let warnings =
-            result.validation_warnings().map(|warning| (warning.policy_id(), warning as &dyn Diagnostic));
-        for (id, diagnostic) in errors.chain(warnings) {
-            let known = self.known.get(id);
-            match known.and_then(|known| Some((known, sources.get(known.source)?))) {
-                Some((known, source)) => {
-                    problems.push(diagnosed(source, diagnostic, Some(known.statement.line)));
-                }
-                None => problems.push(Problem::new(Path::new(""), None, diagnostic)),
-            }
+        let mut found = Vec::new();
+        let mut tell = |id: &PolicyId, diagnostic: &dyn Diagnostic| {
+            let known = self.known.get(id).and_then(|known| Some((known, sources.get(known.source)?)));
+            let problem = match known {
+                Some((known, source)) => diagnosed(source, diagnostic, Some(known.statement.line)),
+                // It is told all the same: nothing bad may be passed over.
+                None => Problem::new(Path::new(""), None, diagnostic),
+            };
+            found.push((problem.file.clone(), place(diagnostic), problem));
+        };
+        let mut wrong = HashSet::new();
+        for error in result.validation_errors() {
+            wrong.insert(error.policy_id());
+            tell(error.policy_id(), error);
         }
+        // Of a policy that is wrong they only repeat it.
+        for warning in result.validation_warnings().filter(|warning| !wrong.contains(warning.policy_id())) {
+            tell(warning.policy_id(), warning);
+        }
+        // One place is judged again for every action.
+        found.sort();
+        found.dedup_by(|next, first| next.0 == first.0 && next.1 == first.1);
+        problems.extend(found.into_iter().map(|(_, _, problem)| problem));
     }
 }
 
@@ -192,8 +202,7 @@ fn in_order<'a>(source: &Source, written: &'a PolicySet) -> Vec<Found<'a>> {
         id.strip_prefix("policy").and_then(|number| number.parse().ok()).unwrap_or(usize::MAX)
     };
     let policies = written.policies().map(|policy| (number(policy.id()), policy.to_string(), Some(policy)));
-    let templates =
-        written.templates().map(|template| (number(template.id()), template.to_string(), None));
+    let templates = written.templates().map(|template| (number(template.id()), template.to_string(), None));
     let mut all: Vec<_> = policies.chain(templates).collect();
     all.sort_by_key(|(number, ..)| *number);
     let mut end = 0;
@@ -237,6 +246,11 @@ fn diagnosed(source: &Source, error: &dyn Diagnostic, line: Option<usize>) -> Pr
     if let Some(help) = error.help() {
         message = format!("{message}; {help}");
     }
-    let line = label.map(|label| source.line(label.offset())).or(line);
+    let line = place(error).map(|offset| source.line(offset)).or(line);
     Problem::new(Arc::clone(&source.file), line, message)
+}
+
+/// The offset that Cedar names.
+fn place(error: &dyn Diagnostic) -> Option<usize> {
+    Some(error.labels()?.next()?.offset())
 }

@@ -22,8 +22,8 @@ pub(super) fn reduced(policy: &Policy) -> Result<Option<Policy>, String> {
             Policy::from_json(Some(policy.id().clone()), json).map(Some).map_err(|error| error.to_string())
         }
         Effect::Forbid => {
-            let always = !policy.has_non_scope_constraint()
-                && policy.resource_constraint() == ResourceConstraint::Any;
+            let always =
+                !policy.has_non_scope_constraint() && policy.resource_constraint() == ResourceConstraint::Any;
             Ok(always.then(|| policy.clone()))
         }
     }

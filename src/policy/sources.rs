@@ -84,9 +84,7 @@ fn contents(file: &PathBuf, left: usize) -> Result<String, String> {
     }
     let bound = u64::try_from(left).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
-    fs::File::open(file)
-        .and_then(|opened| opened.take(bound).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
+    fs::File::open(file).and_then(|opened| opened.take(bound).read_to_end(&mut bytes)).map_err(unreadable)?;
     if bytes.len() > left {
         return Err(format!("the policies are longer than {BYTES} bytes in all"));
     }

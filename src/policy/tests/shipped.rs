@@ -70,7 +70,11 @@ fn every_shipped_policy_has_an_id_and_a_comment() {
         let text = std::fs::read_to_string(&statement.file).unwrap();
         let line = text.lines().nth(statement.line - 1).unwrap();
         assert_eq!(line, format!("@id(\"{}\")", statement.id), "{statement:?}");
-        assert!(text.lines().nth(statement.line - 2).is_some_and(|line| line.is_empty() || line.starts_with("//")));
+        assert!(
+            text.lines()
+                .nth(statement.line - 2)
+                .is_some_and(|line| line.is_empty() || line.starts_with("//"))
+        );
         assert!(text.starts_with("// "), "{}", statement.file.display());
     }
 }
@@ -124,7 +128,12 @@ fn missing_keys_and_forbidden_keys_are_the_same_to_whoever_may_not_touch_all() {
         for action in Action::ALL.into_iter().filter(|action| action.target() == Target::Key) {
             let of_missing = policies.decide(&caller, action, Resource::Missing(&missing));
             let of_forbidden = policies.decide(&caller, action, Resource::Key(&forbidden));
-            assert_eq!((of_missing.allowed, of_forbidden.allowed), (false, false), "{} {action:?}", caller.id());
+            assert_eq!(
+                (of_missing.allowed, of_forbidden.allowed),
+                (false, false),
+                "{} {action:?}",
+                caller.id()
+            );
         }
     }
     let admin = Caller::sample("corp", "admin", &["admin"], None);

@@ -162,7 +162,8 @@ fn an_answer_is_remembered_for_as_long_as_nothing_changes() {
     let again = Caller::sample("corp", "a", &["signer"], None);
     assert_eq!(asked(&|| sign(&policies, &again, &key.clone())), (true, 0));
     // Each part of the question.
-    let others = [Caller::sample("corp", "a", &["signer"], Some("acme")), Caller::sample("corp", "a", &[], None)];
+    let others =
+        [Caller::sample("corp", "a", &["signer"], Some("acme")), Caller::sample("corp", "a", &[], None)];
     for other in &others {
         assert_eq!(asked(&|| sign(&policies, other, &key)), (false, 1));
     }
@@ -209,7 +210,12 @@ fn three_hundred_policies_decide_like_ten() {
     let many: Policies = directory.load().unwrap();
     assert_eq!(many.statements().len(), few.statements().len() + 290);
     for_every_question(|caller, action, on| {
-        assert_eq!(many.decide(caller, action, on), few.decide(caller, action, on), "{} {action:?}", caller.id());
+        assert_eq!(
+            many.decide(caller, action, on),
+            few.decide(caller, action, on),
+            "{} {action:?}",
+            caller.id()
+        );
         assert_eq!(many.may_call(caller, action), few.may_call(caller, action), "{} {action:?}", caller.id());
     });
     let team = Caller::sample("corp", "a", &["team-7"], None);

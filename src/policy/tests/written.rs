@@ -2,58 +2,58 @@
 
 use super::{Action, Caller, Directory, Resource, policies};
 
-/// What is in the file `a.cedar`, and the beginning of what is said.
+/// What is in the file `a.cedar`, and what is said about it.
 const MISTAKES: &[(&str, &str)] = &[
     (
         r#"permit (principal, action, resource)"#,
-        "",
+        r#"a.cedar:1: unexpected end of input: expected `;` or identifier"#,
     ),
     (
         r#"permit (principal, action, resource;"#,
-        "",
+        r#"a.cedar:1: unexpected token `;`: expected `!=`, `)`, `,`, `:`, `<`, `<=`, `==`, `>`, `>=`, `in`, or `is`"#,
     ),
     (
         r#"permit (principal, action, resource);
 allow (principal, action, resource);"#,
-        "",
+        r#"a.cedar:2: invalid policy effect: allow; effect must be either `permit` or `forbid`"#,
     ),
     (
         r#"permit (principal, action, resource);
 
 permit (principal, action, resource) when { true ;"#,
-        "",
+        r#"a.cedar:3: unexpected token `;`: expected `!=`, `&&`, `(`, `*`, `+`, `-`, `.`, `::`, `<`, `<=`, `==`, `>`, `>=`, `[`, `||`, `}`, `has`, `in`, `is`, or `like`"#,
     ),
     (
         r#"permit (principal in Role::"signer, action, resource);"#,
-        "",
+        r#"a.cedar:1: invalid token; try checking that all strings are closed properly"#,
     ),
     (
         r#"permit (principal, action, resource);
 permit (principal, action, resource) when { principal.name == "a" };"#,
-        "",
+        r#"a.cedar:2: for policy `a#2`, attribute `name` on entity type `Caller` not found; did you mean `roles`?"#,
     ),
     (
         r#"permit (principal, action, resource)
 when { resource is Key }
 when { resource.tenant == "a" };"#,
-        "",
+        r#"a.cedar:3: for policy `a#1`, unable to guarantee safety of access to optional attribute `tenant` on entity type `Key`; try testing for the attribute's presence with `e has tenant && ..`"#,
     ),
     (
         r#"permit (principal, action, resource is Key)
 when {
     resource.getTag("team") == "a"
 };"#,
-        "",
+        r#"a.cedar:3: for policy `a#1`, unable to guarantee safety of access to tag `"team"` on entity type `Key`; try testing for the tag's presence with `.hasTag("team") && ..`"#,
     ),
     (
         r#"permit (principal, action, resource);
 permit (principal in Group::"a", action, resource);"#,
-        "",
+        r#"a.cedar:2: for policy `a#2`, unrecognized entity type `Group`; did you mean `Role`?"#,
     ),
     (
         r#"permit (principal, action, resource);
 permit (principal == User::"a", action, resource);"#,
-        "",
+        r#"a.cedar:2: for policy `a#2`, unrecognized entity type `User`; did you mean `Key`?"#,
     ),
     (
         r#"permit (principal, action, resource);
@@ -62,64 +62,53 @@ permit (
     action == Action::"sign-mesage",
     resource
 );"#,
-        "",
+        r#"a.cedar:4: for policy `a#2`, unrecognized action `Action::"sign-mesage"`; did you mean `Action::"sign-message"`?"#,
     ),
     (
         r#"permit (principal, action, resource);
 permit (principal, action in [Action::"get-key", Action::"sweep"], resource);"#,
-        "",
+        r#"a.cedar:2: for policy `a#2`, unrecognized action `Action::"sweep"`; did you mean `Action::"get-key"`?"#,
     ),
     (
         r#"permit (principal, action, resource);
 permit (principal, action, resource) when { context.time == 1 };"#,
-        "",
+        r#"a.cedar:2: for policy `a#2`, attribute `time` in context for Action::"create-key" not found"#,
     ),
     (
         r#"permit (principal, action, resource);
 permit (principal, action == Action::"read-keys", resource);"#,
-        "",
+        r#"a.cedar:2: for policy `a#2`, policy is impossible: the policy expression evaluates to false for all valid requests"#,
     ),
     (
         r#"permit (principal, action, resource);
 permit (principal, action == Action::"list-keys", resource is Key);"#,
-        "",
+        r#"a.cedar:2: for policy `a#2`, policy is impossible: the policy expression evaluates to false for all valid requests"#,
     ),
     (
         r#"permit (principal, action, resource);
 permit (principal, action, resource) when { principal in Role::"s\u{0456}gner" };"#,
-        "",
+        r#"a.cedar:2: for policy `a#2`, identifier `sіgner` contains mixed scripts"#,
     ),
     (
         r#"permit (principal, action, resource);
 permit (principal, action, resource) when { principal.subject == 1 };"#,
-        "",
-    ),
-    (
-        r#"permit (principal, action, resource);
-permit (principal, action, resource) when { ip("127.0.0.1").isLoopback() };"#,
-        "",
+        r#"a.cedar:2: the types Long and String are not compatible; for policy `a#2`, both operands to a `==` expression must have compatible types. Types must be exactly equal to be compatible"#,
     ),
     (
         r#"permit (principal, action, resource);
 permit (principal == ?principal, action, resource);"#,
-        "",
-    ),
-    (
-        r#"permit (principal, action, resource);
-permit (principal, action, resource) when { resource.hasTag("a") };"#,
-        "",
+        r#"a.cedar:2: is a template; only policies without `?principal` and `?resource` are taken"#,
     ),
     (
         r#"permit (principal, action, resource);
 @id("a") @id("b") permit (principal, action, resource);"#,
-        "",
+        r#"a.cedar:2: duplicate annotation: @id"#,
     ),
 ];
 
 #[test]
 fn mistakes_are_told_with_their_lines() {
     for (text, expected) in MISTAKES {
-        if std::env::var_os("SHOW").is_some() { println!("=={text}\n->{}", Directory::new(&[("a.cedar", text)]).complaint()); continue; }
         assert_eq!(Directory::new(&[("a.cedar", text)]).complaint(), *expected, "{text}");
     }
 }
@@ -129,7 +118,10 @@ const PERMIT: &str = "permit (principal, action, resource);\n";
 #[test]
 fn every_problem_of_every_file_is_told_at_once() {
     let directory = Directory::new(&[
-        ("b.cedar", "permit (principal, action, resource) when { resource.a };\npermit (principal, action, resource) when { principal.b };"),
+        (
+            "b.cedar",
+            "permit (principal, action, resource) when { resource.a };\npermit (principal, action, resource) when { principal.b };",
+        ),
         ("a.cedar", "permit (principal, action, resource;\n"),
         ("good.cedar", PERMIT),
     ]);
@@ -186,7 +178,8 @@ fn the_name_of_the_gateway_is_not_to_be_had() {
 
 #[test]
 fn a_directory_that_permits_nothing_is_refused() {
-    let expected = "DIRECTORY: no policy allows anything; put a file `NAME.cedar` there that permits something";
+    let expected =
+        "DIRECTORY: no policy allows anything; put a file `NAME.cedar` there that permits something";
     assert_eq!(Directory::new(&[]).complaint(), expected);
     assert_eq!(Directory::new(&[("a.cedar", "// nothing\n")]).complaint(), expected);
     assert_eq!(Directory::new(&[("a.cedar", "forbid (principal, action, resource);")]).complaint(), expected);
@@ -195,7 +188,8 @@ fn a_directory_that_permits_nothing_is_refused() {
 
 #[test]
 fn a_file_that_might_be_a_policy_is_not_passed_over() {
-    let case = Directory::new(&[("a.cedar", PERMIT), ("stop.CEDAR", "forbid (principal, action, resource);")]);
+    let case =
+        Directory::new(&[("a.cedar", PERMIT), ("stop.CEDAR", "forbid (principal, action, resource);")]);
     assert_eq!(case.complaint(), "stop.CEDAR: must end with `.cedar` in small letters, or otherwise");
     let folder = Directory::new(&[("a.cedar", PERMIT)]);
     std::fs::create_dir(folder.path().join("b.cedar")).unwrap();
@@ -222,7 +216,9 @@ fn a_directory_that_is_not_there_is_named() {
 
 #[test]
 fn groups_show_and_do_not_use() {
-    let policies = policies("permit (principal, action in [Action::\"read-keys\", Action::\"read-gateway\"], resource);");
+    let policies = policies(
+        "permit (principal, action in [Action::\"read-keys\", Action::\"read-gateway\"], resource);",
+    );
     let caller = Caller::sample("corp", "a", &[], None);
     let allowed: Vec<_> =
         Action::ALL.into_iter().filter(|action| policies.may_call(&caller, *action).allowed).collect();
