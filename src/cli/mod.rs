@@ -26,6 +26,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 mod text;
+mod token;
 mod verify;
 
 use std::{ffi::OsString, io, process::ExitCode};
@@ -63,6 +64,7 @@ enum Command {
     Check(check::Args),
     #[command(subcommand)]
     Policy(Box<policy::Command>),
+    Token(token::Command),
     #[command(flatten)]
     Call(Box<Call>),
     Completions(completions::Args),
@@ -138,6 +140,7 @@ fn dispatch(
             *command,
             &mut Context { settings: Settings::resolve(cli.flags, variable)?, terminal },
         ),
+        Command::Token(command) => token::run(command, terminal),
         Command::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),
         Command::Call(call) => {
             let mut context = Context { settings: Settings::resolve(cli.flags, variable)?, terminal };

@@ -1,6 +1,8 @@
 //! Whole commands against a server in the same process: what is printed where,
 //! and with which exit code.
 
+mod token;
+
 use std::{ffi::OsString, fs, io, io::Write, sync::Arc};
 
 use parking_lot::Mutex;
