@@ -222,7 +222,7 @@ impl Authenticator {
             Some(entry) if entry.issuer.published.is_current(entry.keys, steady) => entry,
             _ => {
                 let entry = Arc::new(self.verify(token).await?);
-                self.0.tokens.insert(fingerprint, entry.clone());
+                self.0.tokens.insert(&fingerprint, entry.clone());
                 entry
             }
         };

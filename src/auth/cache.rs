@@ -62,7 +62,7 @@ impl Tokens {
         self.0.get(&token.0)
     }
 
-    pub(super) fn insert(&self, token: Fingerprint, entry: Arc<Entry>) {
+    pub(super) fn insert(&self, token: &Fingerprint, entry: Arc<Entry>) {
         self.0.insert(token.0, entry);
     }
 }

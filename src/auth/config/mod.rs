@@ -133,7 +133,7 @@ impl Config {
 
 /// Refuses roles and tenants that no rule could name.
 fn bad_grant(section: &str, roles: &BTreeSet<String>, tenant: Option<&str>) -> Vec<BadValue> {
-    let roles = roles.iter().any(String::is_empty).then(|| ("roles", "a role must not be empty"));
+    let roles = roles.iter().any(String::is_empty).then_some(("roles", "a role must not be empty"));
     let tenant = tenant.is_some_and(str::is_empty).then_some(("tenant", "must not be empty"));
     let both = roles.into_iter().chain(tenant);
     both.map(|(field, problem)| BadValue::new(format!("{section}.{field}"), problem)).collect()
