@@ -64,6 +64,7 @@ enum Command {
     Check(check::Args),
     #[command(subcommand)]
     Policy(Box<policy::Command>),
+    #[command(subcommand)]
     Token(token::Command),
     #[command(flatten)]
     Call(Box<Call>),

@@ -23,6 +23,12 @@ pub enum Error {
         /// Every problem, in the order of the files and their lines.
         problems: Vec<Problem>,
     },
+    /// The system gives no thread to read the policies with.
+    #[error("there is no room to read the policies")]
+    Room {
+        /// Why not.
+        source: io::Error,
+    },
     /// The schema, which is a part of the program, cannot be used.
     #[error("the schema of policies cannot be used")]
     Schema {

@@ -17,6 +17,7 @@ use super::{
     Decision, Effect, Error, Problem, Statement,
     entities::Nouns,
     reduced::reduced,
+    room::{unreadable, with_room},
     sources::{POLICIES, Source},
     statement::{ID_BYTES, is_id},
 };
@@ -49,6 +50,15 @@ impl Loaded {
         generation: u64,
         nouns: &Nouns,
     ) -> Result<Self, Error> {
+        let problems: Vec<_> = sources.iter().filter_map(unreadable).collect();
+        if !problems.is_empty() {
+            return Err(Error::refused(problems));
+        }
+        with_room(|| Self::read(directory, sources, generation, nouns))
+            .unwrap_or_else(|source| Err(Error::Room { source }))
+    }
+
+    fn read(directory: &Path, sources: Vec<Source>, generation: u64, nouns: &Nouns) -> Result<Self, Error> {
         let mut set = Self {
             generation,
             sources: Vec::new(),

@@ -20,9 +20,9 @@ mod decision;
 mod entities;
 mod error;
 mod loaded;
-mod local;
 mod memory;
 mod reduced;
+mod room;
 mod sources;
 mod statement;
 #[cfg(test)]
@@ -45,7 +45,6 @@ pub use self::{
     config::Config,
     decision::{Decision, Resource},
     error::{Error, Problem},
-    local::{LocalDecision, local_decision},
     statement::{Effect, Statement},
 };
 use self::{

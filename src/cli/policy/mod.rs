@@ -15,7 +15,7 @@ use crate::policy::{self, Policies};
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     Check(check::Args),
-    Explain(explain::Args),
+    Explain(Box<explain::Args>),
 }
 
 pub(super) fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, Error> {

@@ -167,7 +167,7 @@ fn an_answer_is_remembered_for_as_long_as_nothing_changes() {
     for other in &others {
         assert_eq!(asked(&|| sign(&policies, other, &key)), (false, 1));
     }
-    let changed = of_tenant(key.clone(), "acme");
+    let changed = of_tenant(key, "acme");
     assert_eq!(asked(&|| sign(&policies, &signer, &changed)), (false, 1));
     assert_eq!(asked(&|| policies.may_call(&signer, Action::SignMessage)), (true, 1));
     assert_eq!(asked(&|| policies.may_call(&signer, Action::SignMessage)), (true, 0));

@@ -233,3 +233,43 @@ fn groups_show_and_do_not_use() {
     assert_eq!(allowed, expected);
     assert!(policies.decide(&caller, Action::GetBackend, Resource::Gateway).allowed);
 }
+
+#[test]
+fn what_is_too_deep_or_too_long_to_be_read_is_refused() {
+    let when = |text: &str| format!("{PERMIT}permit (principal, action, resource) when {{ {text} }};\n");
+    let chain = |link: &str, end: &str, times: usize| when(&(link.repeat(times) + end));
+    let nested =
+        |open: &str, close: &str, times| when(&format!("{}true{}", open.repeat(times), close.repeat(times)));
+    // As large as may be: read, evaluated or not, and dropped on a stack of 2 MiB.
+    for text in [
+        nested("(", ")", 99),
+        nested("if (", ") then true else true", 80),
+        chain("true&&", "true", 2_700),
+        chain("1-", "1 == 0", 8_000),
+        chain("if true then true else ", "true", 850),
+        chain("true||", "true", 2_700),
+        chain("principal == principal && ", "true", 600),
+    ] {
+        let policies = policies(&text);
+        let decision =
+            policies.decide(&Caller::sample("a", "b", &[], None), Action::ListKeys, Resource::Gateway);
+        assert!(decision.allowed);
+    }
+    let deep = "a.cedar:2: more than 100 brackets within each other";
+    let long = "a.cedar:2: a policy of more than 16384 bytes; split it, or use roles and labels";
+    for (text, expected) in [
+        (nested("(", ")", 1_000), deep),
+        (nested("[", "]", 100_000), deep),
+        (nested("{a: ", "}", 1_000), deep),
+        (nested("if (\"\\\"((\" == \"//\") then (", ") else true", 200), deep),
+        (chain("true && ", "true", 100_000), long),
+        (chain("-", "1 == 0", 100_000), long),
+        (chain("\";\" == \";\" && ", "true", 10_000), long),
+    ] {
+        assert_eq!(Directory::new(&[("a.cedar", &text)]).complaint(), expected, "{}", &text[..100]);
+    }
+    // Brackets in strings and in comments are none.
+    let strings =
+        format!("// {}\n", "(".repeat(1_000)) + &when(&format!("\"{}\\\"\" != \"\"", "(".repeat(1_000)));
+    policies(&strings);
+}
