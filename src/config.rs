@@ -28,7 +28,9 @@ pub use self::{
     error::{Error, Problem},
 };
 use self::{error::Origin, node::Node};
-use crate::{ admin, audit, auth, backends, catalog, health, keys, model::BadValue, policy, server, telemetry };
+use crate::{
+    admin, audit, auth, backends, catalog, health, keys, model::BadValue, policy, rates, server, telemetry,
+};
 
 /// All that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub struct Config {
     pub audit: audit::Config,
     /// Where the policies are.
     pub policy: policy::Config,
+    /// How much each caller and each key may be asked for.
+    pub rates: rates::Config,
     /// What is logged and how.
     pub log: telemetry::Config,
     /// Where traces go.
@@ -88,7 +92,20 @@ impl Config {
     }
 
     fn bad_values(&self) -> Vec<BadValue> {
-        let Self { server, auth, limits, catalog, audit, policy, log: _, traces, admin: _, health, backends } = self;
+        let Self {
+            server,
+            auth,
+            limits,
+            catalog,
+            audit,
+            policy,
+            rates,
+            log: _,
+            traces,
+            admin: _,
+            health,
+            backends,
+        } = self;
         [
             server.bad_values(),
             auth.bad_values(),
@@ -97,6 +114,7 @@ impl Config {
             audit.bad_values(),
             traces.bad_values(),
             policy.bad_values(),
+            rates.bad_values(),
             health.bad_values(),
             backends.bad_values(),
             self.same_file(),
@@ -145,6 +163,7 @@ struct File {
     catalog: catalog::Config,
     audit: audit::Config,
     policy: policy::Config,
+    rates: rates::Config,
     log: telemetry::Config,
     traces: telemetry::Traces,
     admin: admin::Config,
@@ -155,9 +174,23 @@ struct File {
 
 impl From<File> for Config {
     fn from(file: File) -> Self {
-        let File { server, auth, limits, catalog, audit, policy, log, traces, admin, health, placement, backends } = file;
+        let File {
+            server,
+            auth,
+            limits,
+            catalog,
+            audit,
+            policy,
+            rates,
+            log,
+            traces,
+            admin,
+            health,
+            placement,
+            backends,
+        } = file;
         let backends = backends::Config { placement, ..backends };
-        Self { server, auth, limits, catalog, audit, policy, log, traces, admin, health, backends }
+        Self { server, auth, limits, catalog, audit, policy, rates, log, traces, admin, health, backends }
     }
 }
 

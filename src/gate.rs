@@ -265,8 +265,8 @@ impl Pass {
     fn decision(&self) -> (Decision, Option<Error>) {
         let caller = &self.call.caller;
         let mut all = Vec::new();
-        for (action, subject) in
-            std::iter::once((self.action, &self.subject)).chain(self.also.iter().map(|(action, subject)| (*action, subject)))
+        for (action, subject) in std::iter::once((self.action, &self.subject))
+            .chain(self.also.iter().map(|(action, subject)| (*action, subject)))
         {
             let decision = self.inside.decide(caller, action, subject);
             if !decision.allowed {
@@ -353,12 +353,7 @@ impl Permit {
     ///
     /// # Errors
     /// [`Error::RateLimited`]; the caller may have been charged then.
-    pub fn charge(
-        &self,
-        work: Work,
-        key: &Key,
-        protection: ProtectionLevel,
-    ) -> Result<(), Error> {
+    pub fn charge(&self, work: Work, key: &Key, protection: ProtectionLevel) -> Result<(), Error> {
         let units = rates::of_work(work, key.key_type, protection);
         let charged = self.inside.rates.charge_caller(self.call.caller.id(), units);
         let charged = charged.and_then(|()| self.inside.rates.charge_key(key.id.as_str(), units));

@@ -24,15 +24,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::telemetry::metrics;
+use crate::telemetry::{Outcome, Reloaded, metrics};
 
 /// Time between two looks. A change has to take effect within a second.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Something that can be read again.
 pub struct Reloadable {
-    /// What it is, for the log: `policies`.
-    pub what: &'static str,
+    /// What it is.
+    pub what: Reloaded,
     /// The files that it is made of, as they are now.
     pub files: Box<dyn Fn() -> Vec<PathBuf> + Send>,
     /// Reads them again. `false`: they say the same as before. What is refused is
@@ -96,10 +96,8 @@ impl Stamp {
     /// Of what a path leads to, through all links.
     fn of(file: &Path) -> Option<Self> {
         let about = fs::metadata(file).ok()?;
-        let since = Duration::new(
-            u64::try_from(about.ctime()).ok()?,
-            u32::try_from(about.ctime_nsec()).ok()?,
-        );
+        let since =
+            Duration::new(u64::try_from(about.ctime()).ok()?, u32::try_from(about.ctime_nsec()).ok()?);
         Some(Self {
             device: about.dev(),
             inode: about.ino(),
@@ -141,13 +139,13 @@ impl Watched {
         let what = self.thing.what;
         match (self.thing.reload)() {
             Ok(true) => {
-                metrics().reloaded(what, true);
-                info!(what, "reloaded");
+                metrics().reloaded(what, Outcome::Applied);
+                info!(?what, "reloaded");
             }
             Ok(false) => {}
             Err(why) => {
-                metrics().reloaded(what, false);
-                error!(what, why, "cannot reload; what was in use stays in use");
+                metrics().reloaded(what, Outcome::Refused);
+                error!(?what, why, "cannot reload; what was in use stays in use");
             }
         }
     }

@@ -14,14 +14,18 @@ pub use self::config::Config;
 use crate::{
     admin::{self, Admin},
     audit,
+    auth::{self, Authenticator},
     backends::{self, Availability, BackendInfo, Backends},
     catalog::{self, Catalog},
     config::Config as Everything,
     gate::Gate,
     health::{self, Readiness},
     keys::Keyring,
-    layers::Stack,
-    proto, rpc,
+    layers::{Bounds, Guards, Stack},
+    policy::{self, Policies},
+    proto,
+    rates::Rates,
+    rpc,
     telemetry::{Pool, metrics},
     transport::{self, BindError, ListenAddress, Listener},
 };
@@ -52,21 +56,25 @@ impl Server {
         }
         let admin = Admin::bind(&config.admin).await?;
 
-        let (catalog, devices, infos, log) = {
+        let (authenticator, policies, catalog, devices, infos, log) = {
             let (catalog, backends, audit) =
                 (config.catalog.clone(), config.backends.clone(), config.audit.clone());
+            let (auth, policy) = (config.auth.clone(), config.policy.clone());
             // Opening files and devices blocks.
             tokio::task::spawn_blocking(move || -> Result<_, Error> {
+                let authenticator = Authenticator::open(&auth)?;
+                let policies = Policies::load(&policy)?;
                 let log = audit::Log::open(&audit)?;
                 let catalog = Catalog::open(&catalog)?;
                 let (devices, infos) =
                     backends::open(&backends, catalog.instance(), |name| catalog.sealed(name))?;
-                Ok((Arc::new(catalog), devices, infos, log))
+                Ok((authenticator, policies, Arc::new(catalog), devices, infos, log))
             })
             .await
             .map_err(|source| Error::Panicked { source })??
         };
-        let gate = Gate::new(devices, Arc::clone(&infos), log);
+        let rates = Rates::new(&config.rates);
+        let gate = Gate::new(devices, Arc::clone(&infos), policies.clone(), rates.clone(), log.clone());
         let keyring = Keyring::new(catalog, gate.clone(), config.limits.clone());
         // Before anybody can ask for a key that a crash left half made.
         keyring.sweep().await.map_err(|source| Error::Sweep { source: Box::new(source) })?;
@@ -83,7 +91,14 @@ impl Server {
         }
         // The longest use case is making a key; the gate gives up its caller then.
         let longest = config.limits.generate_timeout.max(config.limits.operation_timeout);
-        let stack = Stack::new(routes.routes(), longest);
+        let bounds = Bounds { longest, payload: config.limits.message_bytes };
+        let guards = Guards {
+            authenticator: authenticator.clone(),
+            policies: policies.clone(),
+            rates: rates.clone(),
+            log,
+        };
+        let stack = Stack::new(routes.routes(), guards, bounds);
 
         let background = CancellationToken::new();
         // Answers until the very end: who waits for the gateway to be gone asks there.
@@ -216,6 +231,12 @@ pub enum Error {
     /// The audit log cannot be opened.
     #[error(transparent)]
     Audit(#[from] audit::Error),
+    /// The keys of an issuer, or the list of whom to deny, cannot be read.
+    #[error(transparent)]
+    Auth(#[from] auth::Error),
+    /// The policies cannot be used.
+    #[error(transparent)]
+    Policy(#[from] policy::Error),
     /// A backend cannot be opened.
     #[error(transparent)]
     Backend(#[from] backends::Error),

@@ -18,7 +18,10 @@ use std::{
     io::Write,
     os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -28,7 +31,7 @@ use tracing::{error, warn};
 use crate::failpoint;
 
 pub use self::config::{Config, Durability};
-pub use self::record::{Facts, InputKind, Outcome, Phase, Record};
+pub use self::record::{Facts, InputKind, Outcome, Phase, Record, Refused};
 
 /// Records that may wait for the writer. More would only hide that the disk is
 /// too slow; a caller that meets a full queue waits its turn.
@@ -43,6 +46,7 @@ struct Line {
 #[derive(Clone)]
 pub struct Log {
     lines: mpsc::Sender<Line>,
+    failing: Arc<AtomicBool>,
 }
 
 impl Log {
@@ -58,11 +62,19 @@ impl Log {
         let file = open(&config.path).map_err(failed)?;
         let (path, durability) = (config.path.clone(), config.durability);
         let (lines, waiting) = mpsc::channel(QUEUE);
+        let failing = Arc::new(AtomicBool::new(false));
+        let state = Arc::clone(&failing);
         thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || write(file, &path, durability, waiting))
+            .spawn(move || write(file, &path, durability, waiting, &state))
             .map_err(failed)?;
-        Ok(Self { lines })
+        Ok(Self { lines, failing })
+    }
+
+    /// Whether the last record could not be written.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
     }
 
     /// Appends a record and waits until it is written.
@@ -83,8 +95,43 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Records that somebody was refused before anything was decided.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub async fn refused(&self, refused: &Refused<'_>) -> Result<(), Error> {
+        let record = Record {
+            time: humantime::format_rfc3339_micros(std::time::SystemTime::now()).to_string(),
+            phase: Phase::Outcome,
+            request_id: refused.request_id,
+            caller: refused.source,
+            tenant: None,
+            authenticated_by: "none",
+            certificate: refused.certificate,
+            peer: refused.peer,
+            action: refused.rpc,
+            decision: "deny",
+            policies: &[],
+            key: None,
+            facts: Facts::default(),
+            outcome: Some(Outcome {
+                result: refused.reason.text().into(),
+                latency: std::time::Duration::ZERO,
+            }),
+        };
+        self.append(&record).await
+    }
+}
+
 /// The life of the writer: everything that waits goes out in one write.
-fn write(mut file: File, path: &Path, durability: Durability, mut waiting: mpsc::Receiver<Line>) {
+fn write(
+    mut file: File,
+    path: &Path,
+    durability: Durability,
+    mut waiting: mpsc::Receiver<Line>,
+    failing: &AtomicBool,
+) {
     let mut batch = Vec::new();
     let mut buffer = Vec::new();
     // A record that a crash or a full disk cut off is ended before the next one, so
@@ -127,6 +174,7 @@ fn write(mut file: File, path: &Path, durability: Durability, mut waiting: mpsc:
         if let Err(error) = &outcome {
             error!(%error, records = batch.len(), "cannot write the audit log");
         }
+        failing.store(outcome.is_err(), Ordering::Relaxed);
         for line in batch.drain(..) {
             // A caller that went away is served all the same: its record is written.
             let _ = line.written.send(outcome.clone());
@@ -173,6 +221,14 @@ pub enum Error {
         /// Why.
         source: Arc<std::io::Error>,
     },
+}
+
+impl Error {
+    /// The log could not be written a moment ago, so nothing is begun.
+    #[must_use]
+    pub fn failing() -> Self {
+        Self::Write { source: Arc::new(std::io::Error::other("the log cannot be written")) }
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! What is recorded: an allow-list of fields.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use skms_backend::SignatureAlgorithm;
 
-use crate::model::{BackendName, KeyId};
+use crate::model::{BackendName, KeyId, Reason};
 
 /// One line of the log.
 #[derive(Debug, Serialize)]
@@ -18,16 +18,22 @@ pub struct Record<'a> {
     pub request_id: &'a str,
     /// Who called.
     pub caller: &'a str,
+    /// The tenant it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<&'a str>,
     /// How it proved that.
     pub authenticated_by: &'static str,
+    /// The SHA-256 of the client certificate of its connection, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<&'a str>,
     /// From where.
     pub peer: &'a str,
     /// What it asked for.
     pub action: &'static str,
     /// Whether it may.
     pub decision: &'static str,
-    /// The rule that decided.
-    pub rule: &'static str,
+    /// The ids of the policies that decided; none where nothing permits it.
+    pub policies: &'a [Arc<str>],
     /// The key, by its id; as asked for, where there is no such key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<&'a str>,
@@ -37,6 +43,25 @@ pub struct Record<'a> {
     /// How it ended; absent while it has not.
     #[serde(flatten)]
     pub outcome: Option<Outcome<'a>>,
+}
+
+/// Somebody who was refused before it was known what it wanted, or who it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused<'a> {
+    /// Whose refusals are counted together: a caller, or an address.
+    pub source: &'a str,
+    /// From where.
+    pub peer: &'a str,
+    /// The SHA-256 of the client certificate of its connection, in hexadecimal.
+    pub certificate: Option<&'a str>,
+    /// The id of the call.
+    pub request_id: &'a str,
+    /// The method that was called; `unknown` where there is no such method.
+    pub rpc: &'static str,
+    /// What it was told.
+    pub reason: Reason,
+    /// What it was not told.
+    pub detail: &'static str,
 }
 
 /// Whether something is about to be done, or was.

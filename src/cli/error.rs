@@ -54,6 +54,7 @@ impl Error {
             Self::Client(
                 Client::Token { .. }
                 | Client::Ca { .. }
+                | Client::Identity { .. }
                 | Client::CaMissing { .. }
                 | Client::PlaintextToken { .. },
             ) => Exit::Configuration,
@@ -135,7 +136,7 @@ impl Error {
             Client::PlaintextToken { .. } => {
                 "use https:// or unix:/; where the network is trusted, --danger-plaintext-token allows it"
             }
-            Client::Token { .. } | Client::Ca { .. } => return None,
+            Client::Token { .. } | Client::Ca { .. } | Client::Identity { .. } => return None,
             Client::Call(failure) => match (failure.code, failure.reason.as_deref()) {
                 (_, Some("TOKEN_MISSING")) => {
                     "give a token with --token-file, SKMS_TOKEN_FILE or the profile"

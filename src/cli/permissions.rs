@@ -24,8 +24,7 @@ struct View {
 }
 
 pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, Error> {
-    let request =
-        TestPermissionsRequest { actions: args.actions, key_id: args.key_id.unwrap_or_default() };
+    let request = TestPermissionsRequest { actions: args.actions, key_id: args.key_id.unwrap_or_default() };
     let permissions = context.connect().await?.test_permissions(request).await?;
     if context.is_json() {
         let views: Vec<_> = permissions

@@ -5,7 +5,7 @@
 use http::{HeaderMap, Response, header};
 use tonic::body::Body;
 
-use super::{Guards, Arrived};
+use super::{Arrived, Guards};
 use crate::{
     audit::Refused,
     auth::{Caller, Evidence, Refusal},

@@ -113,7 +113,7 @@ async fn accept<S>(
                 Err(error) => Err(error.to_string()),
             };
             if let Err(error) = served {
-                debug!(peer = %peer.0, error, "connection ended");
+                debug!(peer = %peer.address, error, "connection ended");
             }
             drop(permit);
         });

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     os::unix::{fs::FileTypeExt, fs::PermissionsExt, net::UnixStream as StdUnixStream},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::{
@@ -70,7 +71,7 @@ impl Listener {
             Socket::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
                 let uid = stream.peer_cred()?.uid();
-                Ok((Box::new(stream), Peer(format!("unix:uid={uid}").into())))
+                Ok((Box::new(stream), unix_peer(uid)))
             }
         }
     }
@@ -86,7 +87,26 @@ impl Drop for Listener {
 }
 
 fn tcp_peer(address: SocketAddr) -> Peer {
-    Peer(address.to_string().into())
+    Peer {
+        address: address.to_string().into(),
+        source: address.ip().to_string().into(),
+        uid: None,
+        certificate: None,
+        fingerprint: None,
+        health_only: false,
+    }
+}
+
+fn unix_peer(uid: u32) -> Peer {
+    let name: Arc<str> = format!("unix:uid={uid}").into();
+    Peer {
+        address: Arc::clone(&name),
+        source: name,
+        uid: Some(uid),
+        certificate: None,
+        fingerprint: None,
+        health_only: false,
+    }
 }
 
 /// Binds under a name of its own, closes the socket to all but its owner, and

@@ -142,11 +142,7 @@ impl Service {
 }
 
 /// What the mask names, taken from the metadata.
-fn change(
-    fields: &mut Fields,
-    mask: Option<prost_types::FieldMask>,
-    metadata: proto::KeyMetadata,
-) -> Change {
+fn change(fields: &mut Fields, mask: Option<prost_types::FieldMask>, metadata: proto::KeyMetadata) -> Change {
     let mut change = Change::default();
     let paths = mask.unwrap_or_default().paths;
     if paths.is_empty() {
