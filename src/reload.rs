@@ -40,6 +40,24 @@ pub struct Reloadable {
     pub reload: Box<dyn Fn() -> Result<bool, String> + Send>,
 }
 
+impl Reloadable {
+    /// Something that is made of `files` and read by `reload`.
+    pub fn new<E: std::error::Error>(
+        what: Reloaded,
+        files: impl Fn() -> Vec<PathBuf> + Send + 'static,
+        reload: impl Fn() -> Result<bool, E> + Send + 'static,
+    ) -> Self {
+        let reload = move || reload().map_err(|error| chain(&error));
+        Self { what, files: Box::new(files), reload: Box::new(reload) }
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// Reads again what has changed, until `stop`.
 ///
 /// # Errors

@@ -25,8 +25,9 @@ use crate::{
     policy::{self, Policies},
     proto,
     rates::Rates,
+    reload::{self, Reloadable},
     rpc,
-    telemetry::{Pool, metrics},
+    telemetry::{Pool, Reloaded, metrics},
     transport::{self, BindError, ListenAddress, Listener},
 };
 
@@ -42,11 +43,16 @@ pub struct Server {
 
 impl Server {
     /// Builds the gateway and serves until `stop` is cancelled. When this
-    /// returns, calls are being answered.
+    /// returns, calls are being answered. `reloadable` is what its caller wants to
+    /// have read again besides what the gateway itself is made of.
     ///
     /// # Errors
     /// Whatever keeps it from serving, named.
-    pub async fn start(config: Everything, stop: CancellationToken) -> Result<Self, Error> {
+    pub async fn start(
+        config: Everything,
+        mut reloadable: Vec<Reloadable>,
+        stop: CancellationToken,
+    ) -> Result<Self, Error> {
         let mut listeners = Vec::new();
         let mut addresses = Vec::new();
         for address in &config.server.listen {
@@ -101,6 +107,12 @@ impl Server {
         let stack = Stack::new(routes.routes(), guards, bounds);
 
         let background = CancellationToken::new();
+        reloadable.extend(reloadables(&authenticator, &policies));
+        let reloading =
+            reload::watch(reloadable, background.clone()).map_err(|source| Error::Signals { source })?;
+        let (fetching, stopped) = (authenticator.clone(), background.clone());
+        let fetching = tokio::spawn(async move { fetching.refresh(stopped).await });
+        let forgetting = tokio::spawn(forget(rates, background.clone()));
         // Answers until the very end: who waits for the gateway to be gone asks there.
         let asked = CancellationToken::new();
         let admin = admin.map(|admin| admin.serve(Arc::clone(&readiness), asked.clone()));
@@ -120,7 +132,7 @@ impl Server {
             let reporter = probing.await;
             draining.cancel();
             // It ends at once; what it was doing at a device the gate waits for.
-            let _ = sweeping.await;
+            let _ = tokio::join!(sweeping, reloading, fetching, forgetting);
             if let Ok(reporter) = reporter {
                 health::end(reporter, &readiness).await;
             }
@@ -159,6 +171,36 @@ impl Server {
         self.served.await.map_err(|source| Error::Panicked { source })
     }
 }
+
+/// What is read again while the gateway runs.
+fn reloadables(authenticator: &Authenticator, policies: &Policies) -> [Reloadable; 2] {
+    let (files, callers) = (authenticator.clone(), authenticator.clone());
+    let (watched, policies) = (policies.clone(), policies.clone());
+    [
+        Reloadable::new(Reloaded::Callers, move || files.files(), move || callers.reload()),
+        // A file that is added changes the directory.
+        Reloadable::new(
+            Reloaded::Policies,
+            move || [vec![watched.directory()], watched.files()].concat(),
+            move || policies.reload(),
+        ),
+    ]
+}
+
+/// Lets go of the shares of those who have not called for a while.
+async fn forget(rates: Rates, stop: CancellationToken) {
+    let mut interval = tokio::time::interval(FORGET);
+    let forgetting = async {
+        loop {
+            interval.tick().await;
+            rates.tidy();
+        }
+    };
+    stop.run_until_cancelled(forgetting).await;
+}
+
+/// A share that is full again is forgotten at the latest after this.
+const FORGET: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// What the metrics say of the backends.
 fn pools(backends: &Backends) -> Vec<Pool> {
@@ -245,6 +287,12 @@ pub enum Error {
     Sweep {
         /// Why.
         source: Box<crate::keys::Error>,
+    },
+    /// The system does not let us listen for signals.
+    #[error("cannot listen for SIGHUP")]
+    Signals {
+        /// Why.
+        source: io::Error,
     },
     /// The descriptors are unreadable.
     #[error("cannot offer reflection")]

@@ -12,12 +12,14 @@ fn record(request_id: &str) -> Record<'_> {
         time: "2024-01-01T00:00:00.000000Z".to_owned(),
         phase: Phase::Outcome,
         request_id,
-        caller: "local",
-        authenticated_by: "local",
+        caller: "corp/alice",
+        tenant: None,
+        authenticated_by: "token",
+        certificate: None,
         peer: "unix",
         action: "create-key",
         decision: "allow",
-        rule: "local",
+        policies: &[],
         key: Some("payroll"),
         facts: Facts::default(),
         outcome: Some(Outcome { result: Cow::Borrowed("ok"), latency: Duration::from_micros(7) }),
@@ -69,7 +71,7 @@ fn write_together(file: File, path: &Path, lines: &[String]) -> Vec<Result<(), A
         })
         .collect();
     drop(sender);
-    write(file, path, Durability::Write, waiting);
+    write(file, path, Durability::Write, waiting, &AtomicBool::new(false));
     outcomes.into_iter().map(|mut outcome| outcome.try_recv().unwrap()).collect()
 }
 
@@ -127,12 +129,12 @@ async fn a_line_that_a_crash_cut_off_spoils_only_itself() {
 async fn a_writer_that_is_gone_refuses_instead_of_waiting() {
     let (lines, waiting) = mpsc::channel(1);
     drop(waiting);
-    let outcome = Log { lines }.append(&record("lost")).await;
+    let outcome = Log { lines, failing: Arc::default() }.append(&record("lost")).await;
     assert!(matches!(outcome, Err(Error::Write { .. })));
 
     // It dies while the record waits.
     let (lines, mut waiting) = mpsc::channel::<Line>(1);
-    let log = Log { lines };
+    let log = Log { lines, failing: Arc::default() };
     let lost = record("lost");
     let (outcome, ()) = tokio::join!(log.append(&lost), async { drop(waiting.recv().await) });
     assert!(matches!(outcome, Err(Error::Write { .. })));

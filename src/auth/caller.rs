@@ -19,8 +19,6 @@ pub enum Method {
     Certificate,
     /// By the user that the kernel names at the other end of a Unix socket.
     Unix,
-    /// It reached a socket that only this machine can reach.
-    Local,
     /// It is the gateway itself, doing what nobody asked it for.
     Gateway,
 }
@@ -33,7 +31,6 @@ impl Method {
             Self::Token => "token",
             Self::Certificate => "certificate",
             Self::Unix => "unix",
-            Self::Local => "local",
             Self::Gateway => "gateway",
         }
     }
@@ -67,10 +64,7 @@ pub(super) struct Proof {
 
 impl Caller {
     pub(super) fn new(proof: Proof) -> Self {
-        let id = match proof.method {
-            Method::Local => "local".to_owned(),
-            _ => format!("{}/{}", proof.issuer, proof.subject),
-        };
+        let id = format!("{}/{}", proof.issuer, proof.subject);
         // Every part with its length, so that no two identities read alike.
         let mut context = digest::Context::new(&digest::SHA256);
         let tenant = proof.tenant.as_deref();
@@ -83,19 +77,6 @@ impl Caller {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(context.finish().as_ref());
         Self(Arc::new(Inside { proof, id, digest: bytes }))
-    }
-
-    /// Whoever can reach a socket of this machine. All of them are one caller.
-    #[must_use]
-    pub(crate) fn local() -> Self {
-        Self::new(Proof {
-            method: Method::Local,
-            issuer: "local".to_owned(),
-            subject: "local".to_owned(),
-            roles: BTreeSet::new(),
-            tenant: None,
-            expires: None,
-        })
     }
 
     /// The gateway itself.

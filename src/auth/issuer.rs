@@ -19,7 +19,7 @@ use super::{
     refusal::Refusal,
     remote::{Remote, Requests},
 };
-use crate::model::Reason;
+use crate::{model::Reason, telemetry::metrics};
 
 /// An issuer of tokens.
 #[derive(Debug)]
@@ -114,7 +114,9 @@ impl Issuer {
         let Some(path) = self.file() else { return Ok(false) };
         let bytes = error::read(path, MAX_FILE)?;
         let published = self.published.publish(&bytes, self.clock.steady());
-        published.map_err(|source| Error::Keys { path: path.clone(), source })
+        let changed = published.map_err(|source| Error::Keys { path: path.clone(), source })?;
+        metrics().jwks_fetched(self.name.as_str());
+        Ok(changed)
     }
 
     /// Checks a token that names this issuer.

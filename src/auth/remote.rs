@@ -32,6 +32,7 @@ use super::{
     keys,
     published::Published,
 };
+use crate::telemetry::metrics;
 
 /// The keys of an issuer behind a URL.
 #[derive(Debug)]
@@ -125,8 +126,12 @@ impl Remote {
         let fetched = fetch(self.url.clone(), self.authorities.clone()).await.map_err(Error::from);
         let now = self.clock.steady();
         match fetched.and_then(|body| Ok(self.published.publish(&body, now)?)) {
-            Ok(true) => info!(issuer = %self.name, "new keys of an issuer"),
-            Ok(false) => {}
+            Ok(changed) => {
+                metrics().jwks_fetched(&self.name);
+                if changed {
+                    info!(issuer = %self.name, "new keys of an issuer");
+                }
+            }
             Err(error) => {
                 let cause = chain(&error);
                 warn!(issuer = %self.name, url = %self.url, cause, "keys of an issuer not fetched");

@@ -1,14 +1,20 @@
 //! `skms serve`: runs the gateway.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use tracing::{error, info};
+use parking_lot::Mutex;
+use tracing::{error, info, warn};
 
 use super::{Error, Exit};
 use crate::{
     config::{self, Config},
+    reload::Reloadable,
     server::Server,
-    shutdown, telemetry,
+    shutdown,
+    telemetry::{self, Reloaded},
 };
 
 /// Run the gateway
@@ -23,6 +29,8 @@ pub(super) async fn run(args: Args) -> Result<Exit, Error> {
     let config = configuration(&args.config)?;
     let telemetry = telemetry::init(&config.log, &config.traces)
         .map_err(|error| Error::Configuration(error.to_string()))?;
+    let telemetry = Arc::new(telemetry);
+    let started_with = config.clone();
     // One line in the log, without the payload: it may hold what a caller sent.
     std::panic::set_hook(Box::new(|panic| {
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -32,7 +40,7 @@ pub(super) async fn run(args: Args) -> Result<Exit, Error> {
     let stop = shutdown::on_signal().map_err(|error| Error::Other(chain(&error)))?;
     // A device that hangs while it is opened must not keep the process either.
     let started = tokio::select! {
-        started = Server::start(config, stop.clone()) => started,
+        started = Server::start(config, vec![log_level(&args.config, started_with, &telemetry)], stop.clone()) => started,
         () = stop.cancelled() => return Ok(Exit::Success),
     };
     let server = started.map_err(|error| {
@@ -43,6 +51,42 @@ pub(super) async fn run(args: Args) -> Result<Exit, Error> {
     // It waits for the collector of traces, and so not on a thread of the runtime.
     let _ = tokio::task::spawn_blocking(move || telemetry.close()).await;
     Ok(Exit::Success)
+}
+
+/// The level of the log, which can be changed in the file while the gateway runs. That
+/// anything else was changed there is told, and has to wait for a restart.
+fn log_level(file: &Path, started_with: Config, telemetry: &Arc<telemetry::Handle>) -> Reloadable {
+    let (watched, file, telemetry) = (file.to_owned(), file.to_owned(), Arc::clone(telemetry));
+    let known = Mutex::new(started_with);
+    Reloadable::new(
+        Reloaded::Log,
+        move || vec![watched.clone()],
+        move || -> Result<bool, LevelError> {
+            let read = Config::load(&file, config::environment())?;
+            let mut known = known.lock();
+            let changed = read.log.level != known.log.level;
+            if changed {
+                telemetry.reload(&read.log.level)?;
+                known.log.level = read.log.level.clone();
+            }
+            if read != *known {
+                warn!(
+                    file = %file.display(),
+                    "the configuration has changed in more than `log.level`; the rest takes a restart"
+                );
+            }
+            Ok(changed)
+        },
+    )
+}
+
+/// Why the level of the log stays as it is.
+#[derive(Debug, thiserror::Error)]
+enum LevelError {
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    #[error(transparent)]
+    Log(#[from] telemetry::Error),
 }
 
 /// The configuration of the file and of the environment.

@@ -17,6 +17,8 @@ use crate::{
     audit, auth, backends, catalog,
     gate::{self, Reasoned},
     model::{BackendName, Purpose, Reason, State},
+    policy::{self, Policies},
+    rates::{self, Rates},
 };
 
 /// A whole gateway below the protocol, over one device.
@@ -39,7 +41,12 @@ impl World {
         let name: BackendName = "device".parse().unwrap();
         let (devices, infos) = backends::of(BTreeMap::from([(name, Arc::clone(&device) as _)]));
         let config = audit::Config { path: directory.path().join("audit.jsonl"), ..Default::default() };
-        let gate = Gate::new(devices, infos, audit::Log::open(&config).unwrap());
+        let policies = directory.path().join("policies");
+        fs::create_dir(&policies).unwrap();
+        fs::write(policies.join("all.cedar"), "@id(\"all\") permit (principal, action, resource);").unwrap();
+        let policies = Policies::load(&policy::Config { directory: policies }).unwrap();
+        let rates = Rates::new(&rates::Config::default());
+        let gate = Gate::new(devices, infos, policies, rates, audit::Log::open(&config).unwrap());
         let keyring = Keyring::new(Arc::clone(&catalog), gate.clone(), Limits::default());
         Self { keyring, gate, catalog, device, begun, directory }
     }
@@ -85,7 +92,7 @@ fn id(name: &str) -> KeyId {
 
 fn call(patience: Duration) -> Call {
     Call {
-        caller: auth::Caller::local(),
+        caller: auth::Caller::sample("test", "admin", &["admin"], None),
         peer: "test".into(),
         certificate: None,
         request_id: Uuid::new_v4().to_string().into(),

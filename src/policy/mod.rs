@@ -55,6 +55,7 @@ use self::{
 use crate::{
     auth::{Caller, Method},
     model::{Action, Target},
+    telemetry::metrics,
 };
 
 /// The policies that are in force. Cheap to clone; all clones are one.
@@ -83,6 +84,7 @@ impl Policies {
         let nouns = Nouns::new()?;
         let sources = sources::read(&config.directory)?;
         let loaded = Loaded::new(&config.directory, sources, 1, &nouns)?;
+        metrics().policies_in_use(1);
         Ok(Self(Arc::new(Inside {
             directory: config.directory.clone(),
             nouns,
@@ -111,6 +113,7 @@ impl Policies {
         let generation = old.generation.saturating_add(1);
         let new = Loaded::new(&inside.directory, sources, generation, &inside.nouns)?;
         inside.loaded.store(Arc::new(new));
+        metrics().policies_in_use(generation);
         Ok(true)
     }
 

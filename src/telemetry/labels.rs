@@ -171,16 +171,12 @@ labels! {
     Reloaded as "what" {
         /// A server certificate, with what clients are checked against.
         Certificate = "certificate",
-        /// The keys of an issuer of tokens.
-        Jwks = "jwks",
+        /// The keys of issuers of tokens, or the list of whom to deny.
+        Callers = "callers",
         /// The policies.
         Policies = "policies",
-        /// The list of what was revoked.
-        Revoked = "revoked",
-        /// The filter of the log.
+        /// The filter of the log, in the file of the configuration.
         Log = "log",
-        /// The file of the configuration.
-        Config = "config",
     }
 
     /// What became of a replacement.
