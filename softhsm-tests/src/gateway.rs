@@ -16,16 +16,28 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use skms::client::{Client, ClientConfig};
 use tempfile::TempDir;
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{Channel, Endpoint},
+};
 
-use crate::softhsm::SoftHsm;
+use crate::{
+    idp::{AUDIENCE, ISSUER, Idp},
+    softhsm::SoftHsm,
+};
 
 /// How long a gateway may take to serve, and to stop. Reached only by one that hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a gateway is started from, and what outlives it: its directory with
-/// configuration, catalog, audit log and master key, and its token.
+/// configuration, policies, catalog, audit log and master key; its PKCS#11 token; and
+/// the issuer whose tokens it takes. The user who runs the tests is an admin on the
+/// Unix socket.
 pub struct Home {
     directory: TempDir,
+    idp: Idp,
     program: PathBuf,
     softhsm: Option<SoftHsm>,
     extra: String,
@@ -52,16 +64,47 @@ impl Home {
     pub fn with(program: &str, softhsm: Option<SoftHsm>) -> Self {
         let home = Self {
             directory: tempfile::tempdir().unwrap(),
+            idp: Idp::new("first"),
             program: program.into(),
             softhsm,
             extra: String::new(),
         };
         home.private("master.key", &hex::encode(std::array::from_fn::<u8, 32, _>(|at| at.to_le_bytes()[0])));
+        home.publish(&[&home.idp]);
+        fs::create_dir(home.path().join("policies")).unwrap();
+        for file in fs::read_dir(SHIPPED_POLICIES).unwrap().map(Result::unwrap) {
+            fs::copy(file.path(), home.path().join("policies").join(file.file_name())).unwrap();
+        }
+        home.private(ADMIN, &home.idp.token("admin", &["admin"]));
         home
     }
 
+    /// The issuer whose tokens its gateway takes.
+    #[must_use]
+    pub const fn idp(&self) -> &Idp {
+        &self.idp
+    }
+
+    /// Has the issuer publish the keys of these, and of nobody else.
+    pub fn publish(&self, idps: &[&Idp]) {
+        let keys: Vec<_> = idps.iter().map(|idp| idp.jwk()).collect();
+        self.replace("jwks.json", &serde_json::json!({ "keys": keys }).to_string());
+    }
+
+    /// Replaces a file as a whole, as those do who do it well.
+    pub fn replace(&self, name: &str, text: &str) {
+        self.private(&format!("{name}.new"), text);
+        fs::rename(self.path().join(format!("{name}.new")), self.path().join(name)).unwrap();
+    }
+
+    /// The file with a token of an admin.
+    #[must_use]
+    pub fn admin_token(&self) -> PathBuf {
+        self.path().join(ADMIN)
+    }
+
     /// A file that only its owner may read.
-    fn private(&self, name: &str, text: &str) {
+    pub fn private(&self, name: &str, text: &str) {
         let path = self.path().join(name);
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
@@ -110,8 +153,12 @@ impl Home {
         let text = format!(
             "[server]\nlisten = [\"127.0.0.1:0\", \"unix:skms.sock\"]\nreflection = true\n\
              [catalog]\npath = \"catalog.db\"\n[audit]\npath = \"audit.jsonl\"\n\
-             [log]\nformat = \"json\"\n\
+             [log]\nformat = \"json\"\n[policy]\ndirectory = \"policies\"\n\
+             [auth.issuers.test]\nissuer = \"{ISSUER}\"\naudiences = [\"{AUDIENCE}\"]\n\
+             algorithms = [\"ES256\"]\njwks = \"file:jwks.json\"\ntenant_claim = \"tenant\"\n\
+             [auth.unix.operator]\nuid = {}\nroles = [\"admin\"]\n\
              {}[backends.software.soft]\nmaster_key = \"file:master.key\"\n{}",
+            rustix::process::getuid().as_raw(),
             hsm.unwrap_or_default(),
             self.extra
         );
@@ -191,6 +238,7 @@ impl Home {
             Ok(address) => Ok(Gateway {
                 child,
                 address,
+                token: self.admin_token(),
                 socket: self.path().join("skms.sock"),
                 log,
                 reader: Some(reader),
@@ -209,6 +257,7 @@ impl Home {
 pub struct Gateway {
     child: Child,
     address: String,
+    token: PathBuf,
     socket: PathBuf,
     log: Arc<parking_lot::Mutex<String>>,
     /// Reads what it logs, until its end.
@@ -253,9 +302,23 @@ impl Gateway {
         self.log.lock().clone()
     }
 
-    /// A client over TCP.
+    /// How an admin reaches it over TCP.
+    #[must_use]
+    pub fn client_config(&self) -> ClientConfig {
+        let config = ClientConfig::new(self.endpoint().parse().unwrap());
+        ClientConfig { token_file: Some(self.token.clone()), ..config }
+    }
+
+    /// A client over TCP, in the name of an admin.
     pub async fn client(&self) -> Client {
-        Client::connect(ClientConfig::new(self.endpoint().parse().unwrap())).await.unwrap()
+        Client::connect(self.client_config()).await.unwrap()
+    }
+
+    /// A connection over TCP, for calls that no client makes, in the name of an admin.
+    pub async fn channel(&self) -> Authorized {
+        let channel = Endpoint::from_shared(self.endpoint()).unwrap().connect().await.unwrap();
+        let token = fs::read_to_string(&self.token).unwrap();
+        InterceptedService::new(channel, Bearer::new(&token))
     }
 
     /// Sends a signal.
@@ -320,3 +383,30 @@ impl Drop for Gateway {
         let _ = self.child.wait();
     }
 }
+
+/// A connection of which every call carries a token.
+pub type Authorized = InterceptedService<Channel, Bearer>;
+
+/// A token, put into every call.
+#[derive(Clone)]
+pub struct Bearer(MetadataValue<Ascii>);
+
+impl Bearer {
+    /// Whatever this is; it need not be a token.
+    #[must_use]
+    pub fn new(token: &str) -> Self {
+        Self(format!("Bearer {token}").parse().unwrap())
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// The policies that are shipped.
+const SHIPPED_POLICIES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../config/policies");
+/// The file with a token of an admin.
+const ADMIN: &str = "admin.token";

@@ -12,4 +12,5 @@
 
 pub mod conformance;
 pub mod gateway;
+pub mod idp;
 pub mod softhsm;

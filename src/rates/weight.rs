@@ -73,7 +73,7 @@ pub const fn of_work(work: Work, key_type: KeyType, protection: ProtectionLevel)
 const TPM: u32 = 8;
 
 /// The dearest single piece of work: a full share must be enough for it.
-pub const MOST: NonZeroU32 = of_work(Work::Generate, KeyType::Rsa4096, ProtectionLevel::Tpm);
+pub(super) const MOST: NonZeroU32 = of_work(Work::Generate, KeyType::Rsa4096, ProtectionLevel::Tpm);
 
 const fn units(units: u32) -> NonZeroU32 {
     match NonZeroU32::new(units) {

@@ -5,7 +5,7 @@ use std::{future::pending, net::SocketAddr, thread};
 
 use skms::proto::{
     CreateKeyRequest, GetKeyRequest, KeyResponse, ListKeysRequest, ListKeysResponse, RotateKeyRequest,
-    SignRequest, SignResponse, VerifyRequest, VerifyResponse,
+    SignRequest, SignResponse, UpdateKeyRequest, UpdateKeyResponse, VerifyRequest, VerifyResponse,
     key_management_server::{KeyManagement, KeyManagementServer},
     sign_request::Input,
 };
@@ -71,6 +71,10 @@ impl KeyManagement for Echo {
     }
 
     async fn rotate_key(&self, _: Request<RotateKeyRequest>) -> Result<Response<KeyResponse>, Status> {
+        Err(other())
+    }
+
+    async fn update_key(&self, _: Request<UpdateKeyRequest>) -> Result<Response<UpdateKeyResponse>, Status> {
         Err(other())
     }
 

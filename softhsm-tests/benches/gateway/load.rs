@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use skms::proto::{SignRequest, key_management_client::KeyManagementClient};
+use skms_tests::gateway::{Authorized, Bearer};
 use tokio::task::JoinSet;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
 use crate::process;
 
@@ -105,18 +106,19 @@ pub(crate) fn micros(duration: Duration) -> f64 {
 /// A server of `KeyManagement`, and connections with it.
 pub(crate) struct Target {
     pub(crate) pid: u32,
-    connections: Vec<KeyManagementClient<Channel>>,
+    connections: Vec<KeyManagementClient<Authorized>>,
 }
 
 /// More calls in flight than connections share them.
 const CONNECTIONS: usize = 4;
 
 impl Target {
-    pub(crate) async fn connect(pid: u32, endpoint: &str) -> Self {
+    /// Connects in the name of whoever has this token.
+    pub(crate) async fn connect(pid: u32, endpoint: &str, token: &str) -> Self {
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
             let channel = Endpoint::from_shared(endpoint.to_owned()).unwrap().connect().await.unwrap();
-            connections.push(KeyManagementClient::new(channel));
+            connections.push(KeyManagementClient::with_interceptor(channel, Bearer::new(token)));
         }
         Self { pid, connections }
     }

@@ -77,7 +77,7 @@ impl Field {
         let begun = Instant::now();
         let runtime = Runtime::new().unwrap();
         let (echo, endpoint) = echo::start();
-        let echo_target = runtime.block_on(Target::connect(echo.pid(), &endpoint));
+        let echo_target = runtime.block_on(Target::connect(echo.pid(), &endpoint, "of-nobody"));
         let program = env::var("SKMS_BENCH_PROGRAM");
         let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_skms-failpoints").to_owned());
         let programs = [Some(program), env::var("SKMS_BENCH_AGAINST").ok()];
@@ -153,7 +153,8 @@ fn gateway(runtime: &Runtime, program: &str) -> (Home, Gateway, Target) {
     let gateway = home.start();
     let target = runtime.block_on(async {
         make_keys(&gateway.client().await, &home.backends()).await;
-        Target::connect(gateway.pid(), &gateway.endpoint()).await
+        let token = std::fs::read_to_string(home.admin_token()).unwrap();
+        Target::connect(gateway.pid(), &gateway.endpoint(), &token).await
     });
     (home, gateway, target)
 }

@@ -23,7 +23,8 @@ type Variables = Vec<(&'static str, String)>;
 
 impl<'a> User<'a> {
     fn of(home: &'a Home, gateway: &Gateway) -> Self {
-        Self { home, variables: vec![("SKMS_ENDPOINT", gateway.endpoint())] }
+        let token = home.admin_token().display().to_string();
+        Self { home, variables: vec![("SKMS_ENDPOINT", gateway.endpoint()), ("SKMS_TOKEN_FILE", token)] }
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

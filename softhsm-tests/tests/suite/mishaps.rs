@@ -128,7 +128,11 @@ async fn a_message_that_was_forgotten_is_not_signed_and_one_is_not_written_over(
     let message = message.to_str().unwrap();
     for arguments in [vec!["sign", "one"], vec!["sign", "one", "--in", message, "--out", message]] {
         let mut command = home.command();
-        command.env("SKMS_ENDPOINT", gateway.endpoint()).args(&arguments).stdin(std::process::Stdio::null());
+        command
+            .env("SKMS_TOKEN_FILE", home.admin_token())
+            .env("SKMS_ENDPOINT", gateway.endpoint())
+            .args(&arguments)
+            .stdin(std::process::Stdio::null());
         let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
     }

@@ -41,7 +41,7 @@ async fn every_call_is_counted_by_its_method_and_code() {
         }
     }
     assert_eq!(outcome(&client.get_key(full("nobody")).await), "NotFound KEY_NOT_FOUND");
-    let channel = raw::channel(&gateway).await;
+    let channel = gateway.channel().await;
     for path in ["/skms.v1.KeyManagement/Explode", "/a{b=\"c\"}", "/"] {
         raw::call(channel.clone(), path, Bytes::new()).await.unwrap_err();
     }
@@ -127,7 +127,7 @@ async fn a_gateway_that_takes_its_leave_says_so() {
     let mut gateway = home.start();
     let admin = gateway.admin();
     // A stream that its caller does not end is waited for.
-    let mut reflection = ServerReflectionClient::new(raw::channel(&gateway).await);
+    let mut reflection = ServerReflectionClient::new(gateway.channel().await);
     let held = reflection.server_reflection_info(tokio_stream::pending()).await.unwrap();
     gateway.signal(Signal::TERM);
     let left = tokio::task::spawn_blocking(move || {

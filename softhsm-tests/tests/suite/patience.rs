@@ -8,7 +8,7 @@ use skms::{
     proto,
 };
 use skms_tests::gateway::{Gateway, Home};
-use tonic::{Request, client::Grpc, codegen::http::uri::PathAndQuery, transport::Endpoint};
+use tonic::{Request, client::Grpc, codegen::http::uri::PathAndQuery};
 use tonic_types::StatusExt;
 
 use crate::ask::{create, metadata, outcome, sign};
@@ -16,8 +16,7 @@ use crate::ask::{create, metadata, outcome, sign};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_skms-failpoints");
 
 async fn hurried(gateway: &Gateway, call_timeout: Duration) -> Client {
-    let config = ClientConfig::new(gateway.endpoint().parse().unwrap());
-    Client::connect(ClientConfig { call_timeout, ..config }).await.unwrap()
+    Client::connect(ClientConfig { call_timeout, ..gateway.client_config() }).await.unwrap()
 }
 
 #[tokio::test]
@@ -70,7 +69,7 @@ async fn a_body_that_never_comes_is_answered_at_the_deadline() {
     let limits = "[limits]\noperation_timeout = \"100ms\"\ngenerate_timeout = \"100ms\"\n";
     let home = Home::software(PROGRAM).configured(limits);
     let gateway = home.start();
-    let channel = Endpoint::from_shared(gateway.endpoint()).unwrap().connect().await.unwrap();
+    let channel = gateway.channel().await;
     let mut grpc = Grpc::new(channel);
     grpc.ready().await.unwrap();
     let silence = tokio_stream::pending::<proto::SignRequest>();

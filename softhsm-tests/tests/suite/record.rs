@@ -62,7 +62,7 @@ async fn every_call_leaves_one_record_and_a_mutation_one_before_it() {
 
         let records = home.audit().split_off(before);
         let found: Vec<_> = records.iter().map(line).collect();
-        let by = "allow local local";
+        let by = "allow test/admin token";
         let p256 = "ecdsa-p256-sha256";
         let expected = [
             format!("intent create-key {backend} - - - - - {by} -"),
@@ -97,7 +97,7 @@ async fn every_call_leaves_one_record_and_a_mutation_one_before_it() {
             let time = record["time"].as_str().unwrap();
             assert!(time.ends_with('Z') && time.len() == "2026-01-01T00:00:00.000000Z".len(), "{time}");
             assert!(record["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{record}");
-            assert!(record["rule"].is_string(), "{record}");
+            assert_eq!(record["policies"], serde_json::json!(["admin"]), "{record}");
             assert_eq!(record["latency_us"].is_u64(), record["phase"] == "outcome", "{record}");
         }
     }

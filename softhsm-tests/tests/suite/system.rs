@@ -6,7 +6,7 @@ use skms::proto;
 use skms_backend::KeyType;
 use skms_tests::gateway::{Gateway, Home};
 use tokio_stream::StreamExt as _;
-use tonic::{Code, transport::Channel};
+use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 use tonic_reflection::pb::{v1, v1alpha};
 
@@ -93,7 +93,7 @@ async fn health_is_known_by_the_name_of_every_service_and_backend() {
 
 /// The names of the services, asked in both versions of the protocol.
 async fn reflected(gateway: &Gateway) -> [Result<BTreeSet<String>, Code>; 2] {
-    let channel = Channel::from_shared(gateway.endpoint()).unwrap().connect().await.unwrap();
+    let channel = gateway.channel().await;
     let stable = async {
         use v1::{server_reflection_request::MessageRequest, server_reflection_response::MessageResponse};
         let request = v1::ServerReflectionRequest {

@@ -15,10 +15,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
 use super::{PATIENCE, scrape};
-use crate::{
-    ask::{PROGRAM, create, full},
-    refusals::raw,
-};
+use crate::ask::{PROGRAM, create, full};
 
 /// A collector that gives what comes to the test.
 struct Collector(mpsc::UnboundedSender<ResourceSpans>);
@@ -71,7 +68,7 @@ async fn a_call_is_a_span_of_the_trace_that_its_caller_names() {
     // Nobody asked for a trace of this one.
     client.create_key(create("ed25519", "key", "")).await.unwrap();
 
-    let mut traced = KeyManagementClient::new(raw::channel(&gateway).await);
+    let mut traced = KeyManagementClient::new(gateway.channel().await);
     let mut ask = async |request: proto::GetKeyRequest, parent: String| {
         let mut request = Request::new(request);
         request.metadata_mut().insert("traceparent", parent.parse().unwrap());

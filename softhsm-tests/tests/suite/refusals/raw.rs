@@ -2,12 +2,11 @@
 //! message.
 
 use bytes::{Buf, BufMut, Bytes};
-use skms_tests::gateway::Gateway;
+use skms_tests::gateway::Authorized;
 use tonic::{
     Request, Response, Status,
     client::Grpc,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-    transport::{Channel, Endpoint},
 };
 
 use super::rows::{Call, Row};
@@ -52,13 +51,9 @@ pub(super) fn calls() -> Vec<Row> {
     ]
 }
 
-pub(crate) async fn channel(gateway: &Gateway) -> Channel {
-    Endpoint::from_shared(gateway.endpoint()).unwrap().connect().await.unwrap()
-}
-
 /// Sends `body` as it is.
 pub(crate) async fn call(
-    channel: Channel,
+    channel: Authorized,
     path: &'static str,
     body: Bytes,
 ) -> Result<Response<Bytes>, Status> {

@@ -48,7 +48,7 @@ impl Row {
 pub(super) async fn run(home: &Home, gateway: &Gateway, rows: Vec<Row>) {
     let client = gateway.client().await;
     let (keys, system) = (client.key_management(), client.system());
-    let channel = raw::channel(gateway).await;
+    let channel = gateway.channel().await;
     let mut differences = Vec::new();
     for Row { what, call, expected, recorded } in rows {
         let before = home.audit().len();
