@@ -22,7 +22,7 @@ pub struct Config {
 
 /// A rate in units, of which one is about the work of a P-256 signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Rate {
     /// Units that come back each second; 0: no limit.
     pub per_second: u32,
@@ -65,10 +65,17 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            caller: Rate { per_second: 20_000, burst: 80_000 },
-            key: Rate { per_second: 40_000, burst: 80_000 },
+            caller: Rate::default(),
+            key: Rate::default(),
             failed_authentications_per_minute: 300,
         }
+    }
+}
+
+impl Default for Rate {
+    /// More signatures than a core makes, and ten keys of the dearest type a second.
+    fn default() -> Self {
+        Self { per_second: 100_000, burst: 200_000 }
     }
 }
 

@@ -54,7 +54,7 @@ async fn every_key_type_is_made_and_described() {
                 allowed_operations: vec!["sign".into(), "verify".into()],
                 availability: proto::BackendAvailability::Available.into(),
                 public_key_sha256: sha256(&key.public_key).into(),
-                owner: "local".into(),
+                owner: "test/admin".into(),
                 // What cannot be known before.
                 etag: shown.etag.clone(),
                 create_time: shown.create_time,

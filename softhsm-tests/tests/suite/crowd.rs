@@ -57,7 +57,7 @@ async fn many_callers_at_once_get_each_their_own_answer() {
     let records = home.audit();
     let ids: BTreeSet<_> = records
         .iter()
-        .filter(|record| record["phase"] == "outcome" && record["caller"] == "local")
+        .filter(|record| record["phase"] == "outcome" && record["caller"] == "test/admin")
         .map(|record| record["request_id"].as_str().unwrap())
         .collect();
     assert!(ids.len() >= calls, "{} records of {calls} calls", ids.len());

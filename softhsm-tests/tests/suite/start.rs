@@ -63,13 +63,13 @@ fn a_configuration_that_cannot_be_used_is_refused_by_its_file_line_and_field() {
             &["changed.toml:7: ", "`audit.durability`", "`fsync`"],
         ),
         ("format = \"json\"", "level = \"loud\"", &["changed.toml:9: ", "`log.level`"]),
-        ("[backends.software.soft]", "[backends.software.Soft]", &["changed.toml:10: ", "backends.software"]),
+        ("[backends.software.soft]", "[backends.software.Soft]", &["changed.toml:21: ", "backends.software"]),
         (
             "\"file:master.key\"",
             "\"secret-canary\"",
-            &["changed.toml:11: ", "`backends.software.soft.master_key`", "file:"],
+            &["changed.toml:22: ", "`backends.software.soft.master_key`", "file:"],
         ),
-        ("\"file:master.key\"", "7", &["changed.toml:11: ", "`backends.software.soft.master_key`"]),
+        ("\"file:master.key\"", "7", &["changed.toml:22: ", "`backends.software.soft.master_key`"]),
         ("[server]", "[server", &["changed.toml:1: "]),
     ];
     for (found, put, parts) in table {

@@ -44,16 +44,16 @@ const LEAVES: [&str; 1] = ["telemetry"];
 
 /// Who may import whom, beside [`LEAVES`]. No floor knows one above it, and nothing
 /// imports what composes, except others that do.
-const FLOORS: [Floor; 23] = [
+const FLOORS: [Floor; 25] = [
     floor("transport", &["model"], "sockets know nothing of what travels through them"),
     floor(
         "layers",
-        &["model", "auth", "policy", "audit", "rpc::status", "transport::Peer"],
+        &["model", "auth", "policy", "rates", "audit", "rpc::status", "transport::Peer"],
         "what every call passes knows no use case; of `rpc` it has the one file that makes statuses",
     ),
     floor(
         "rpc",
-        &["model", "proto", "keys", "auth::Caller", "auth::Arrival"],
+        &["model", "proto", "keys", "auth::Caller", "auth::Call"],
         "messages become nouns and back; how callers are known, the catalog, the gate and the devices are \
          behind `keys`",
     ),
@@ -65,6 +65,7 @@ const FLOORS: [Floor; 23] = [
             "catalog",
             "gate",
             "auth::Caller",
+            "auth::Call",
             // For looking at backends and for notes in the record; using a key goes through a permit.
             "backends::Availability",
             "backends::BackendInfo",
@@ -76,7 +77,7 @@ const FLOORS: [Floor; 23] = [
     ),
     floor(
         "gate",
-        &["model", "policy", "audit", "backends", "auth::Caller"],
+        &["model", "policy", "rates", "audit", "backends", "auth::Caller", "auth::Call"],
         "the door knows the caller, the key and the device, not the catalog and not the protocol",
     ),
     floor("policy", &["model", "auth::Caller", "auth::Method"], "decisions depend on nouns alone"),
@@ -87,6 +88,7 @@ const FLOORS: [Floor; 23] = [
     ),
     floor("catalog", &["model", "failpoint"], "the store knows no callers and no devices"),
     floor("auth", &["model"], "who calls has nothing to do with what is asked"),
+    floor("rates", &["model"], "how much is asked for has nothing to do with who may"),
     floor("backends", &["model"], "devices know neither rules nor use cases"),
     floor("model", &[], "nouns are at the bottom"),
     floor("telemetry", &["model"], "every floor imports it; nouns label its metrics"),
@@ -99,6 +101,7 @@ const FLOORS: [Floor; 23] = [
     composes("main"),
     composes("lib"),
     composes("health"),
+    composes("reload"),
     composes("admin"),
     composes("cli"),
 ];
@@ -131,8 +134,8 @@ const WORDS: [Word; 6] = [
     },
     Word {
         // Callers are made where they are authenticated; the gateway calls itself only to sweep.
-        said: &["Caller::local", "Caller::gateway"],
-        by: &["auth", "layers", "src/keys/sweep.rs"],
+        said: &["Caller::gateway"],
+        by: &["auth", "src/keys/sweep.rs"],
         why: "whoever makes a caller decides who it is",
     },
     Word {

@@ -7,7 +7,7 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "[sever]\n",
         "x.toml:1: `sever`: unknown field; did you mean `server`? known are `server`, `auth`, `limits`, \
-         `catalog`, `audit`, `policy`, `log`, `traces`, `admin`, `health`, `placement`, `backends`",
+         `catalog`, `audit`, `policy`, `rates`, `log`, `traces`, `admin`, `health`, `placement`, `backends`",
     ),
     (
         "[server]\nlisten = '127.0.0.1:7443'\n",

@@ -108,7 +108,8 @@ pub(super) fn forged(source: &Source, (proof, home): (&str, &str)) -> Vec<String
         let forges = |line: &str| makes.is_match(line) && !returned.is_match(line);
         return source.lines(&source.names, forges, &format!("makes a `{proof}`; only {home} may"));
     }
-    let shape = Regex::new(&format!(r"(?s)((?:#\[[^\]]*\]\s*)*)pub struct {proof} \{{([^}}]*)\}}")).unwrap();
+    let shape =
+        Regex::new(&format!(r"(?s)((?:#\[[^\]]*\]\s*)*)pub struct {proof}\s*[{{(]([^}})]*)[}})]")).unwrap();
     let Some(shape) = shape.captures(&source.names) else {
         return vec![format!("{home}:1: `{proof}` is not a struct here any more; correct the table")];
     };
@@ -175,7 +176,7 @@ mod tests {
             assert_eq!(named("src/keys/sign.rs", text), 0, "{text}");
         }
         assert_eq!(named("src/rpc/mod.rs", "use tonic::Code;"), 0);
-        assert_eq!(named("src/rpc/mod.rs", "Caller::local()"), 1);
+        assert_eq!(named("src/rpc/mod.rs", "Caller::gateway()"), 1);
     }
 
     #[test]
