@@ -121,7 +121,9 @@ where
             let deadline = deadline::of(request.headers(), bounds.longest);
             let served = async {
                 // What is no gRPC call is refused before anything is read of it.
-                refusal::of_request(&request, &id)?;
+                if let Some(refused) = refusal::of_request(&request, &id) {
+                    return Err(refused);
+                }
                 // Who calls, whether it is not too often, and whether it may call this at all.
                 admitted(&guards, &mut request, rpc, &id, deadline).await?;
                 // No message is larger than its method needs.

@@ -11,8 +11,8 @@ use crate::{
     telemetry::{Malformed, metrics},
 };
 
-/// Nothing, or the answer to a request that is no gRPC call.
-pub(super) fn of_request<B>(request: &Request<B>, request_id: &str) -> Result<(), Response<Body>> {
+/// The answer to a request that is no gRPC call; nothing where it is one.
+pub(super) fn of_request<B>(request: &Request<B>, request_id: &str) -> Option<Response<Body>> {
     let grpc = |value: &HeaderValue| {
         value
             .as_bytes()
@@ -20,11 +20,11 @@ pub(super) fn of_request<B>(request: &Request<B>, request_id: &str) -> Result<()
             .is_some_and(|rest| rest.is_empty() || matches!(rest.first(), Some(b'+' | b';')))
     };
     if request.method() == Method::POST && request.headers().get(header::CONTENT_TYPE).is_some_and(grpc) {
-        return Ok(());
+        return None;
     }
     metrics().malformed(Malformed::NotGrpc);
     let message = "this is a gRPC service: POST with content-type application/grpc";
-    Err(status::refusal(Reason::MethodNotFound, message, request_id).into_http())
+    Some(status::refusal(Reason::MethodNotFound, message, request_id).into_http())
 }
 
 /// The response, with details where it is a refusal that has none.
