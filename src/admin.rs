@@ -4,8 +4,8 @@
 //! It is not for callers: nobody is authenticated here, so it is bound to this machine
 //! unless the configuration says otherwise, and it can change nothing.
 //!
-//! **Invariant:** whatever comes, it holds at most [`CONNECTIONS`] connections, and
-//! none for longer than [`LIFE`].
+//! **Invariant:** whatever comes, it holds at most `CONNECTIONS` connections, and
+//! none for longer than `LIFE`.
 
 use std::{
     convert::Infallible,
