@@ -343,10 +343,10 @@ impl Permit {
         self.inside.backends.get(backend).map(BackendInfo::capabilities)
     }
 
-    /// Whether the caller of this may also do that.
+    /// Whether the caller of this may also do that, to one of many keys.
     #[must_use]
     pub fn may(&self, action: Action, key: &Key) -> bool {
-        self.inside.policies.decide(&self.call.caller, action, Resource::Key(key)).allowed
+        self.inside.policies.decide_among(&self.call.caller, action, key).allowed
     }
 
     /// Charges the caller and the key for what a device is about to do.

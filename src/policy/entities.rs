@@ -118,7 +118,7 @@ fn text(text: &str) -> Expression {
 
 /// Where the version that is shown for the key lives; of a key without versions, where
 /// it is to live at least.
-fn protection(key: &Key) -> &'static str {
+pub(super) fn protection(key: &Key) -> &'static str {
     let version = key.version(0).or_else(|| key.versions.last());
     version
         .map(|version| version.protection_level)

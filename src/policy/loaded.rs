@@ -16,6 +16,7 @@ use tracing::warn;
 use super::{
     Decision, Effect, Error, Problem, Statement,
     entities::Nouns,
+    look::names_keys,
     reduced::reduced,
     room::{unreadable, with_room},
     sources::{POLICIES, Source},
@@ -30,6 +31,8 @@ pub(super) struct Loaded {
     pub(super) whole: PolicySet,
     /// For the first step: what is left of them while no key is known.
     pub(super) methods: PolicySet,
+    /// Whether a policy tells keys apart by what they are called.
+    pub(super) names_keys: bool,
     known: HashMap<PolicyId, Known>,
     /// In the order of the files.
     order: Vec<PolicyId>,
@@ -64,6 +67,7 @@ impl Loaded {
             sources: Vec::new(),
             whole: PolicySet::new(),
             methods: PolicySet::new(),
+            names_keys: false,
             known: HashMap::new(),
             order: Vec::new(),
         };
@@ -160,6 +164,7 @@ impl Loaded {
         if let Some(reduced) = reduced(&policy)? {
             self.methods.add(reduced).map_err(|error| error.to_string())?;
         }
+        self.names_keys |= names_keys(&policy);
         self.whole.add(policy).map_err(|error| error.to_string())?;
         self.known.insert(id.clone(), Known { statement, source, warned: AtomicBool::new(false) });
         self.order.push(id);

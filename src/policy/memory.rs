@@ -30,6 +30,9 @@ pub(super) enum Seen {
     Gateway,
     /// A key in one of its revisions.
     Key(KeyId, u64),
+    /// Any key that looks so, by the digest of its [`Look`]. Only where no policy tells
+    /// keys apart by what they are called.
+    Look([u8; 32]),
 }
 
 /// The answers, the least used of which are forgotten.

@@ -20,6 +20,7 @@ mod decision;
 mod entities;
 mod error;
 mod loaded;
+mod look;
 mod memory;
 mod reduced;
 mod room;
@@ -54,7 +55,7 @@ use self::{
 };
 use crate::{
     auth::{Caller, Method},
-    model::{Action, Target},
+    model::{Action, Key, Target},
     telemetry::metrics,
 };
 
@@ -185,6 +186,20 @@ impl Policies {
         let loaded = self.0.loaded.load();
         self.remembered(&loaded, caller, action, seen, || {
             self.ask(&loaded, &loaded.whole, caller, action, resource)
+        })
+    }
+
+    /// The same for one of many keys: those that look alike are one question, where no
+    /// policy names keys.
+    #[must_use]
+    pub fn decide_among(&self, caller: &Caller, action: Action, key: &Key) -> Decision {
+        let loaded = self.0.loaded.load();
+        if loaded.names_keys || action.target() != Target::Key || caller.method() == Method::Gateway {
+            drop(loaded);
+            return self.decide(caller, action, Resource::Key(key));
+        }
+        self.remembered(&loaded, caller, action, Some(Seen::Look(look::digest(key))), || {
+            self.ask(&loaded, &loaded.whole, caller, action, Resource::Key(key))
         })
     }
 

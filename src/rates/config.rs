@@ -64,11 +64,7 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            caller: Rate::default(),
-            key: Rate::default(),
-            failed_authentications_per_minute: 300,
-        }
+        Self { caller: Rate::default(), key: Rate::default(), failed_authentications_per_minute: 300 }
     }
 }
 

@@ -1,6 +1,10 @@
 //! The two steps, over policies made at random; what is remembered of them; and what
 //! becomes of a policy that cannot be evaluated.
 
+use std::sync::Arc;
+
+use skms_backend::{KeyType, ProtectionLevel};
+
 use super::{
     Action, Caller, Decision, Directory, Key, Policies, Resource, ids, in_state, key, labelled,
     matrix::{callers, keys, resource},
@@ -176,6 +180,46 @@ fn an_answer_is_remembered_for_as_long_as_nothing_changes() {
 }
 
 #[test]
+fn keys_that_look_alike_are_one_question_unless_a_policy_names_keys() {
+    let named = Directory::new(&[(
+        "a.cedar",
+        "permit (principal, action, resource is Key) when { resource.id like \"key-1*\" };",
+    )]);
+    let signer = Caller::sample("corp", "a", &["signer"], None);
+    for (policies, questions, allowed) in [(shipped(), 1, 1_000), (named.load().unwrap(), 1_000, 111)] {
+        let keys = (0..1_000).map(|number| key(&format!("key-{number}")));
+        let may = |key: &Key| policies.decide_among(&signer, Action::GetKey, key).allowed;
+        assert_eq!(keys.filter(may).count(), allowed);
+        assert_eq!(policies.evaluations(), questions);
+    }
+}
+
+#[test]
+fn keys_that_a_policy_can_tell_apart_do_not_look_alike() {
+    let policies = shipped();
+    let signer = Caller::sample("corp", "a", &["signer"], None);
+    let plain = || key("a");
+    let mut looks = vec![
+        plain(),
+        of_tenant(plain(), ""),
+        of_tenant(plain(), "acme"),
+        labelled(plain(), "team", "payroll"),
+        labelled(plain(), "teampay", "roll"),
+        in_state(plain(), State::Disabled),
+        Key { key_type: KeyType::EcP384, ..plain() },
+        Key { backend: "soft".parse().unwrap(), ..plain() },
+        Key { owner: "corp/other".to_owned(), ..plain() },
+    ];
+    let mut weaker = plain();
+    Arc::make_mut(&mut weaker.versions[0]).protection_level = ProtectionLevel::Software;
+    looks.push(weaker);
+    for key in &looks {
+        let _ = policies.decide_among(&signer, Action::GetKey, key);
+    }
+    assert_eq!(policies.evaluations(), looks.len() as u64);
+}
+
+#[test]
 fn what_is_only_proposed_and_what_is_missing_is_not_remembered() {
     let policies = shipped();
     let manager = Caller::sample("corp", "m", &["key-manager"], Some("acme"));
@@ -248,7 +292,7 @@ fn policies_see_what_a_key_is() {
         assert!(!seen(&denied, &full), "{denied}");
     }
     assert!(seen("resource.state == \"destroyed\"", &in_state(full.clone(), State::Destroyed)));
-    let floor = Key { protection_floor: Some(skms_backend::ProtectionLevel::Tpm), ..proposed(full.clone()) };
+    let floor = Key { protection_floor: Some(ProtectionLevel::Tpm), ..proposed(full.clone()) };
     assert!(seen("resource.protection == \"tpm\" && resource.state == \"pending-generation\"", &floor));
     assert!(seen("resource.protection == \"\"", &proposed(full)));
 }
