@@ -30,13 +30,18 @@ pub use self::{
 use self::{error::Origin, node::Node};
 use crate::{
     admin, audit, auth, backends, catalog, health, keys, model::BadValue, policy, rates, server, telemetry,
+    transport,
 };
 
 /// All that can be configured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Where and how the gateway serves.
+    /// How the gateway serves.
     pub server: server::Config,
+    /// Where it listens.
+    pub listeners: transport::Listeners,
+    /// How many connections there may be, and for how long.
+    pub connections: transport::Connections,
     /// Who can call.
     pub auth: auth::Config,
     /// How large a message and how long an operation may be.
@@ -82,7 +87,8 @@ impl Config {
 
         // A section that was not read in full holds defaults which nobody chose, so
         // how its values go together says nothing.
-        let mut bad_values = config.bad_values();
+        let unread = |name| problems.iter().any(|known| section(known.field()) == name);
+        let mut bad_values = config.bad_values(unread("auth"));
         bad_values.retain(|bad| problems.iter().all(|known| section(known.field()) != section(&bad.field)));
         for BadValue { field, problem } in bad_values {
             let (origin, field) = tree.trace(field.split('.'));
@@ -91,9 +97,11 @@ impl Config {
         if problems.is_empty() { Ok(config) } else { Err(problems) }
     }
 
-    fn bad_values(&self) -> Vec<BadValue> {
+    fn bad_values(&self, auth_is_unread: bool) -> Vec<BadValue> {
         let Self {
             server,
+            listeners,
+            connections,
             auth,
             limits,
             catalog,
@@ -106,8 +114,11 @@ impl Config {
             health,
             backends,
         } = self;
+        let authorities: Vec<_> = auth.certificates.keys().map(auth::Name::as_str).collect();
         [
             server.bad_values(),
+            listeners.bad_values((!auth_is_unread).then_some(&authorities)),
+            connections.bad_values(),
             auth.bad_values(),
             limits.bad_values(),
             catalog.bad_values(),
@@ -142,7 +153,7 @@ impl Config {
 
     fn relative_to(self, base: &Path) -> Self {
         Self {
-            server: self.server.relative_to(base),
+            listeners: self.listeners.relative_to(base),
             auth: self.auth.relative_to(base),
             catalog: self.catalog.relative_to(base),
             audit: self.audit.relative_to(base),
@@ -158,6 +169,8 @@ impl Config {
 #[serde(default, deny_unknown_fields)]
 struct File {
     server: server::Config,
+    listeners: transport::Listeners,
+    connections: transport::Connections,
     auth: auth::Config,
     limits: keys::Limits,
     catalog: catalog::Config,
@@ -176,6 +189,8 @@ impl From<File> for Config {
     fn from(file: File) -> Self {
         let File {
             server,
+            listeners,
+            connections,
             auth,
             limits,
             catalog,
@@ -190,7 +205,22 @@ impl From<File> for Config {
             backends,
         } = file;
         let backends = backends::Config { placement, ..backends };
-        Self { server, auth, limits, catalog, audit, policy, rates, log, traces, admin, health, backends }
+        Self {
+            server,
+            listeners,
+            connections,
+            auth,
+            limits,
+            catalog,
+            audit,
+            policy,
+            rates,
+            log,
+            traces,
+            admin,
+            health,
+            backends,
+        }
     }
 }
 

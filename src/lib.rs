@@ -7,9 +7,9 @@
 //! above it.
 //!
 //! ```text
-//!   client ── HTTP/2 over TCP (loopback) or a Unix socket
+//!   client ── HTTP/2 over TLS 1.3, or plain over loopback or a Unix socket
 //!     │
-//!   transport   sockets, connections, limits, drain
+//!   transport   sockets, TLS, client certificates, connections, limits, drain
 //!     │
 //!   layers      THE STACK: request id, deadline, who calls, panics, refusals
 //!     │
@@ -26,7 +26,7 @@
 //!
 //! | floor | read it for |
 //! |---|---|
-//! | [`transport`] | how bytes come in, and how many |
+//! | [`transport`] | how bytes come in, how many, from whom, and for how long |
 //! | [`layers`] | what every call passes before its method |
 //! | [`rpc`] | what a message must look like, and what an error becomes |
 //! | [`keys`] | what the gateway does |
@@ -47,6 +47,9 @@
 //! gate makes, after a decision.
 //!
 //! **Invariant:** no answer leaves before its audit record is written.
+//!
+//! **Invariant:** the API is served in plain text to this machine only; a client
+//! certificate is worth what it is worth now, and no connection outlives it.
 //!
 //! **Invariant:** a version is an intent on disk before any device hears of it,
 //! and an acknowledged key survives `kill -9`.
@@ -72,6 +75,9 @@
 //!   compares the two).
 //! * **a metric:** `telemetry/metrics.rs`, its method in `telemetry/metrics/events.rs`,
 //!   and its name in `telemetry/metrics.txt` (a test compares the two).
+//! * **something that is read again while the gateway runs:** a function that reads it
+//!   and one that names its files, in `reloadables` of `server.rs`; a label in
+//!   `telemetry/labels.rs`.
 //! * **a reason for a refusal:** `model/reason.rs` and `model/reasons.txt`; the
 //!   compiler then asks `rpc/status.rs` for its code.
 

@@ -28,7 +28,7 @@ use crate::{
     reload::{self, Reloadable},
     rpc,
     telemetry::{Pool, Reloaded, metrics},
-    transport::{self, BindError, ListenAddress, Listener},
+    transport::{self, BindError, ListenAddress, Listener, tls},
 };
 
 /// The longest question about health or about the API, in bytes: a name.
@@ -53,10 +53,12 @@ impl Server {
         mut reloadable: Vec<Reloadable>,
         stop: CancellationToken,
     ) -> Result<Self, Error> {
-        let mut listeners = Vec::new();
-        let mut addresses = Vec::new();
-        for address in &config.server.listen {
-            let listener = Listener::bind(address).await?;
+        let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+        let mut live = Vec::new();
+        for (name, listener) in config.listeners.iter() {
+            let tls = certified(name, listener, &config.auth).await?;
+            live.extend(tls.clone());
+            let listener = Listener::bind(name, listener, tls).await?;
             addresses.push(listener.address().map_err(|source| Error::Address { source })?);
             listeners.push(listener);
         }
@@ -107,7 +109,7 @@ impl Server {
         let stack = Stack::new(routes.routes(), guards, bounds);
 
         let background = CancellationToken::new();
-        reloadable.extend(reloadables(&authenticator, &policies));
+        reloadable.extend(reloadables(live, &authenticator, &policies));
         let reloading =
             reload::watch(reloadable, background.clone()).map_err(|source| Error::Signals { source })?;
         let (fetching, stopped) = (authenticator.clone(), background.clone());
@@ -116,16 +118,17 @@ impl Server {
         // Answers until the very end: who waits for the gateway to be gone asks there.
         let asked = CancellationToken::new();
         let admin = admin.map(|admin| admin.serve(Arc::clone(&readiness), asked.clone()));
-        for address in &addresses {
-            info!(%address, "serving");
+        for (listener, address) in listeners.iter().zip(&addresses) {
+            info!(listener = %listener.name(), %address, "serving");
         }
         let probing =
             tokio::spawn(health::watch(config.health, Arc::clone(&readiness), reporter, background.clone()));
         let sweeping = tokio::spawn(sweep(keyring, config.catalog.sweep_interval, background.clone()));
-        let (grace, stopped) = (config.server.drain_grace, stop.clone());
+        let (grace, bounds) = (config.server.drain_grace, config.connections);
+        let stopped = stop.clone();
         let served = tokio::spawn(async move {
             let draining = CancellationToken::new();
-            let serving = tokio::spawn(transport::serve(listeners, stack, draining.clone(), grace));
+            let serving = tokio::spawn(transport::serve(listeners, bounds, stack, draining.clone(), grace));
             stopped.cancelled().await;
             // Balancers hear of it before the first call is refused.
             background.cancel();
@@ -172,11 +175,33 @@ impl Server {
     }
 }
 
+/// What TLS of a listener is made of.
+async fn certified(
+    name: &transport::Name,
+    listener: &transport::Config,
+    auth: &auth::Config,
+) -> Result<Option<tls::Live>, Error> {
+    let (name, listener, authorities) = (name.clone(), listener.clone(), authorities(auth));
+    // Reading files blocks.
+    let open = tokio::task::spawn_blocking(move || tls::Live::open(&name, &listener, &authorities));
+    Ok(open.await.map_err(|source| Error::Panicked { source })??)
+}
+
+/// Whose client certificates there are.
+fn authorities(auth: &auth::Config) -> Vec<tls::Authority> {
+    let authority = |(name, authority): (&auth::Name, &auth::Authority)| tls::Authority {
+        name: name.to_string(),
+        ca: authority.ca.clone(),
+        crls: authority.crls.clone(),
+    };
+    auth.certificates.iter().map(authority).collect()
+}
+
 /// What is read again while the gateway runs.
-fn reloadables(authenticator: &Authenticator, policies: &Policies) -> [Reloadable; 2] {
+fn reloadables(live: Vec<tls::Live>, authenticator: &Authenticator, policies: &Policies) -> Vec<Reloadable> {
     let (files, callers) = (authenticator.clone(), authenticator.clone());
     let (watched, policies) = (policies.clone(), policies.clone());
-    [
+    let mut all = vec![
         Reloadable::new(Reloaded::Callers, move || files.files(), move || callers.reload()),
         // A file that is added changes the directory.
         Reloadable::new(
@@ -184,7 +209,12 @@ fn reloadables(authenticator: &Authenticator, policies: &Policies) -> [Reloadabl
             move || [vec![watched.directory()], watched.files()].concat(),
             move || policies.reload(),
         ),
-    ]
+    ];
+    all.extend(live.into_iter().map(|live| {
+        let watched = live.clone();
+        Reloadable::new(Reloaded::Certificate, move || watched.files(), move || live.reload())
+    }));
+    all
 }
 
 /// Lets go of the shares of those who have not called for a while.
@@ -248,7 +278,11 @@ impl Error {
     /// the configuration or a secret.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
-        matches!(self, Self::Backend(error) if error.needs_a_person())
+        match self {
+            Self::Tls(_) => true,
+            Self::Backend(error) => error.needs_a_person(),
+            _ => false,
+        }
     }
 }
 
@@ -258,6 +292,10 @@ pub enum Error {
     /// An address cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The certificate of a listener, or whom it takes those of clients from, cannot be
+    /// used.
+    #[error(transparent)]
+    Tls(#[from] tls::Error),
     /// The address for those who run it cannot be had.
     #[error(transparent)]
     Admin(#[from] admin::BindError),

@@ -41,8 +41,8 @@ with socket.socket() as s:
     s.bind(("127.0.0.1", 0))
     print(s.getsockname()[1])')
     cat >"$FOLDER/skms.toml" <<-END
-		[server]
-		listen = ["$address"]
+		[listeners.api]
+		address = "$address"
 
 		[catalog]
 		path = "catalog.db"

@@ -151,7 +151,9 @@ impl Home {
     pub fn config(&self) -> PathBuf {
         let hsm = self.softhsm.as_ref().map(|token| format!("[backends.pkcs11.hsm]\n{}\n", token.config()));
         let text = format!(
-            "[server]\nlisten = [\"127.0.0.1:0\", \"unix:skms.sock\"]\nreflection = true\n\
+            "[server]\nreflection = true\n\
+             [listeners.tcp]\naddress = \"127.0.0.1:0\"\n\
+             [listeners.unix]\naddress = \"unix:skms.sock\"\n\
              [catalog]\npath = \"catalog.db\"\n[audit]\npath = \"audit.jsonl\"\n\
              [log]\nformat = \"json\"\n[policy]\ndirectory = \"policies\"\n\
              [auth.issuers.test]\nissuer = \"{ISSUER}\"\naudiences = [\"{AUDIENCE}\"]\n\

@@ -1,138 +1,224 @@
-//! Connections: accepted, bounded, served, drained.
+//! The life of a connection: the handshake, the preface, calls, the farewell.
+//!
+//! **Invariant:** every step has an end that the client cannot put off.
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    sync::watch,
+    time::{self, Instant},
 };
-use tokio::{sync::Semaphore, time};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tower::{Service, ServiceExt};
-use tracing::{debug, warn};
+use tracing::debug;
 
-use super::{Listener, preface::Spoken};
+use super::{
+    Connections, Peer,
+    activity::Activity,
+    body::{Answer, Asked},
+    http2::http2,
+    listener::Stream,
+    preface::Spoken,
+    room::Place,
+    tls::{self, Credential, Tls},
+};
+use crate::telemetry::{Handshake, metrics};
 
-/// Connections at once; one more waits in the backlog of the system.
-const CONNECTIONS: usize = 1024;
-/// Calls at once on one connection. hyper's own limit is lost when tonic serves.
-const STREAMS: u32 = 256;
-/// Streams that a peer may reset before they were accepted (CVE-2023-44487).
-const PENDING_RESETS: usize = 20;
-/// Streams that a peer may make us reset (RUSTSEC-2024-0003).
-const LOCAL_RESETS: usize = 64;
-/// All headers of a call. A token has 4 KiB at most.
-const HEADER_BYTES: u32 = 8 * 1024;
-/// One message of the usual size travels without waiting for the window.
-const STREAM_WINDOW: u32 = 128 * 1024;
-/// What one connection may have in flight and in memory.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Answers that wait for a slow reader, by stream.
-const SEND_BUFFER: usize = 64 * 1024;
-/// A peer that is silent for so long is asked whether it is there …
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// … and given up when it does not say so within this.
-const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait when the system has no descriptor for another connection:
-/// asking at once again would burn a core.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
-
-/// Serves until `stop`, then takes no more connections or calls, and lets those
-/// that were accepted end, for at most `grace`. Whether all of them did.
-pub async fn serve<S>(listeners: Vec<Listener>, service: S, stop: CancellationToken, grace: Duration) -> bool
-where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
-    S: Clone + Send + Sync + 'static,
-    S::Future: Send,
-{
-    let connections = Arc::new(GracefulShutdown::new());
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut accepting = tokio::task::JoinSet::new();
-    for listener in listeners {
-        accepting.spawn(accept(
-            listener,
-            service.clone(),
-            Arc::clone(&connections),
-            Arc::clone(&room),
-            stop.clone(),
-        ));
-    }
-    while accepting.join_next().await.is_some() {}
-    // Every accept loop has ended and given its share back.
-    let Some(connections) = Arc::into_inner(connections) else { return false };
-    time::timeout(grace, connections.shutdown()).await.is_ok()
+/// How long it may last, and what ends it from outside.
+#[derive(Clone)]
+pub(super) struct Terms {
+    pub(super) bounds: Arc<Connections>,
+    /// No new calls.
+    pub(super) stop: CancellationToken,
+    /// No calls at all.
+    pub(super) cut: CancellationToken,
 }
 
-async fn accept<S>(
-    listener: Listener,
+/// Serves a connection from its first byte to its last.
+pub(super) async fn serve<S>(
+    stream: Stream,
+    mut peer: Peer,
+    mut tls: Option<watch::Receiver<Arc<Tls>>>,
+    place: Place,
     service: S,
-    connections: Arc<GracefulShutdown>,
-    room: Arc<Semaphore>,
-    stop: CancellationToken,
+    terms: Terms,
 ) where
-    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+    S: Service<Request<Asked>, Response = Response<Body>, Error = Infallible>,
     S: Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    loop {
-        let next = async {
-            let permit = Arc::clone(&room).acquire_owned().await.map_err(io::Error::other)?;
-            Ok::<_, io::Error>((permit, listener.accept().await?))
-        };
-        let (permit, (stream, peer)) = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = next => match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    warn!(%error, "cannot accept a connection");
-                    time::sleep(ACCEPT_AGAIN).await;
-                    continue;
-                }
-            },
-        };
-        let (service, caller) = (service.clone(), peer.clone());
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(caller.clone());
-            service.clone().oneshot(request)
-        });
-        // Held until the connection ends: the shutdown waits for every watcher.
-        let (watcher, stop) = (connections.watcher(), stop.clone());
-        tokio::spawn(async move {
-            let spoken = tokio::select! {
-                () = stop.cancelled() => return,
-                spoken = Spoken::by(stream) => spoken,
-            };
-            let served = match spoken {
-                Ok(stream) => {
-                    let connection = http2().serve_connection(TokioIo::new(stream), service);
-                    watcher.watch(connection).await.map_err(|error| error.to_string())
-                }
-                Err(error) => Err(error.to_string()),
-            };
-            if let Err(error) = served {
-                debug!(peer = %peer.address, error, "connection ended");
-            }
-            drop(permit);
-        });
+    let activity = Activity::new();
+    let beginning = begin(stream, tls.as_mut(), &place, &terms.bounds, &activity);
+    let begun = tokio::select! {
+        () = terms.stop.cancelled() => return,
+        begun = beginning => begun,
+    };
+    let (stream, credential) = match begun {
+        Ok(begun) => begun,
+        Err(Failure { why, error }) => {
+            metrics().handshake_failure(why);
+            debug!(peer = %peer.address, error, "no connection");
+            return;
+        }
+    };
+    if let Some(credential) = &credential {
+        let certificate = credential.certificate();
+        peer.fingerprint = Some(hex::encode(certificate.fingerprint).into());
+        peer.certificate = Some(Arc::clone(certificate));
+    }
+
+    let caller = peer.clone();
+    let account = Arc::clone(&activity);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let call = account.call();
+        request.extensions_mut().insert(caller.clone());
+        let answered = service.clone().oneshot(request.map(|body| Asked::new(body, Arc::clone(&account))));
+        async move {
+            let response = answered.await?;
+            Ok::<_, Infallible>(response.map(|body| Answer::new(body, call)))
+        }
+    });
+    let mut connection = pin!(http2().serve_connection(TokioIo::new(stream), service));
+    let age = Instant::now() + aged(terms.bounds.max_age);
+    let mut ends = Ends { credential, tls, terms, activity, age };
+    let why = tokio::select! {
+        ended = connection.as_mut() => return closed(&peer, &ended),
+        why = ends.first() => why,
+    };
+    debug!(peer = %peer.address, ?why, "asking a client to leave");
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        ended = connection.as_mut() => closed(&peer, &ended),
+        () = ends.last(why) => debug!(peer = %peer.address, "connection cut"),
     }
 }
 
-fn http2() -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .max_pending_accept_reset_streams(PENDING_RESETS)
-        .max_local_error_reset_streams(LOCAL_RESETS)
-        .max_header_list_size(HEADER_BYTES)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .adaptive_window(false)
-        .max_send_buf_size(SEND_BUFFER)
-        .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT);
-    builder
+/// Why a connection never came to a call.
+struct Failure {
+    why: Handshake,
+    error: String,
 }
+
+async fn begin(
+    stream: Stream,
+    tls: Option<&mut watch::Receiver<Arc<Tls>>>,
+    place: &Place,
+    bounds: &Connections,
+    activity: &Arc<Activity>,
+) -> Result<(Spoken, Option<Credential>), Failure> {
+    let (stream, credential) = match tls {
+        None => (stream, None),
+        Some(current) => {
+            // What replaces it during the handshake is seen as a change afterwards.
+            let tls = Arc::clone(&current.borrow_and_update());
+            let shaking = async {
+                let _turn = place.turn().await;
+                tls::shake(&tls, stream).await
+            };
+            let late =
+                |_| Failure { why: Handshake::Timeout, error: "the handshake took too long".to_owned() };
+            let shaken = time::timeout(bounds.handshake_timeout, shaking).await.map_err(late)?;
+            let failed = |error: tls::Failed| Failure { why: error.label(), error: error.to_string() };
+            let shaken = shaken.map_err(failed)?;
+            (shaken.stream, shaken.credential)
+        }
+    };
+    let spoken = Spoken::by(stream, bounds.preface_timeout, Arc::clone(activity)).await;
+    let spoken = spoken.map_err(|error| Failure {
+        why: if error.kind() == std::io::ErrorKind::TimedOut {
+            Handshake::Timeout
+        } else {
+            Handshake::Preface
+        },
+        error: error.to_string(),
+    })?;
+    Ok((spoken, credential))
+}
+
+/// What ends a connection that its client does not end.
+struct Ends {
+    credential: Option<Credential>,
+    tls: Option<watch::Receiver<Arc<Tls>>>,
+    terms: Terms,
+    activity: Arc<Activity>,
+    age: Instant,
+}
+
+/// Why a client is asked to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Stop,
+    Age,
+    Idle,
+    Certificate,
+    Foul,
+}
+
+impl Ends {
+    /// Waits for the first reason to ask the client to leave.
+    async fn first(&mut self) -> Why {
+        let Self { credential, tls, terms, activity, age } = self;
+        tokio::select! {
+            () = terms.stop.cancelled() => Why::Stop,
+            () = withdrawn(credential.as_ref(), tls.as_mut()) => Why::Certificate,
+            () = activity.foul() => Why::Foul,
+            () = time::sleep_until(*age) => Why::Age,
+            () = activity.idle(terms.bounds.idle_timeout) => Why::Idle,
+        }
+    }
+
+    /// Waits until a client that was asked to leave has had its time.
+    async fn last(&mut self, why: Why) {
+        let Self { credential, tls, terms, activity, .. } = self;
+        let had = async {
+            match why {
+                Why::Stop => std::future::pending().await,
+                Why::Age | Why::Idle => time::sleep(terms.bounds.farewell).await,
+                Why::Certificate => time::sleep(LAST_WORDS).await,
+                // One that floods does not answer the farewell either, and until it does
+                // it can go on: HTTP/2 has the client acknowledge it (RFC 9113 §6.8).
+                Why::Foul => {}
+            }
+        };
+        let refused = async {
+            withdrawn(credential.as_ref(), tls.as_mut()).await;
+            time::sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            () = terms.cut.cancelled() => {}
+            () = had => {}
+            () = refused => {}
+            () = activity.foul() => {}
+        }
+    }
+}
+
+/// Waits until the certificate of the client, if it has one, is good no more.
+async fn withdrawn(credential: Option<&Credential>, tls: Option<&mut watch::Receiver<Arc<Tls>>>) {
+    match (credential, tls) {
+        (Some(credential), Some(tls)) => credential.withdrawn(tls).await,
+        _ => std::future::pending().await,
+    }
+}
+
+fn closed(peer: &Peer, ended: &hyper::Result<()>) {
+    match ended {
+        Ok(()) => debug!(peer = %peer.address, "connection ended"),
+        Err(error) => debug!(peer = %peer.address, %error, "connection ended"),
+    }
+}
+
+/// Up to a tenth more, at random, so that clients which came together do not come again
+/// together.
+fn aged(age: Duration) -> Duration {
+    let [random, ..] = uuid::Uuid::new_v4().into_bytes();
+    age + age / 10 * u32::from(random) / u32::from(u8::MAX)
+}
+
+/// How long calls may go on whose client is not known any more. What was revoked has no
+/// connection five seconds after the list is in its place.
+const LAST_WORDS: Duration = Duration::from_secs(2);

@@ -2,18 +2,25 @@
 
 use std::{
     fs, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::unix::{fs::FileTypeExt, fs::PermissionsExt, net::UnixStream as StdUnixStream},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpStream, UnixListener},
+    sync::watch,
 };
 
-use super::{ListenAddress, Peer};
+use super::{
+    ListenAddress, Name, Peer, Serves,
+    config::{Config, Mode},
+    tls::{Live, Tls},
+};
 
 /// A stream of bytes with a peer.
 pub(super) type Stream = Box<dyn Bytes>;
@@ -24,7 +31,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Bytes for T {}
 
 /// A socket that listens.
 pub struct Listener {
+    name: Name,
+    serves: Serves,
     socket: Socket,
+    tls: Option<Live>,
 }
 
 enum Socket {
@@ -37,15 +47,31 @@ impl Listener {
     ///
     /// # Errors
     /// Says which address cannot be had and why.
-    pub async fn bind(address: &ListenAddress) -> Result<Self, BindError> {
-        let failed = |source| BindError { address: address.clone(), source };
-        let socket = match address {
+    pub async fn bind(name: &Name, config: &Config, tls: Option<Live>) -> Result<Self, BindError> {
+        let failed = |source| BindError { address: config.address.clone(), source };
+        let socket = match &config.address {
             ListenAddress::Tcp(address) => Socket::Tcp(TcpListener::bind(address).await.map_err(failed)?),
             ListenAddress::Unix(path) => {
-                Socket::Unix { listener: bind_unix(path).map_err(failed)?, path: path.clone() }
+                let listener = bind_unix(path, config.mode.unwrap_or_default()).map_err(failed)?;
+                Socket::Unix { listener, path: path.clone() }
             }
         };
-        Ok(Self { socket })
+        Ok(Self { name: name.clone(), serves: config.serves, socket, tls })
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub const fn name(&self) -> &Name {
+        &self.name
+    }
+
+    pub(super) const fn serves(&self) -> Serves {
+        self.serves
+    }
+
+    /// What its connections are made with, where it speaks TLS.
+    pub(super) fn tls(&self) -> Option<watch::Receiver<Arc<Tls>>> {
+        self.tls.as_ref().map(Live::current)
     }
 
     /// Where it listens; the port is the real one where 0 was asked for.
@@ -61,20 +87,30 @@ impl Listener {
 
     /// The next connection.
     pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        let health_only = self.serves == Serves::Health;
         match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                // Small answers must not wait for more to fill a packet.
-                stream.set_nodelay(true)?;
-                Ok((Box::new(stream), tcp_peer(address)))
+                prepare(&stream);
+                Ok((Box::new(stream), Peer { health_only, ..tcp_peer(address) }))
             }
-            Socket::Unix { listener, .. } => {
+            Socket::Unix { listener, .. } => loop {
                 let (stream, _) = listener.accept().await?;
-                let uid = stream.peer_cred()?.uid();
-                Ok((Box::new(stream), unix_peer(uid)))
-            }
+                // Of whom nothing is known nothing is heard.
+                if let Ok(peer) = stream.peer_cred() {
+                    return Ok((Box::new(stream), Peer { health_only, ..unix_peer(peer.uid()) }));
+                }
+            },
         }
     }
+}
+
+/// Both fail only where the client is gone, and that shows soon enough.
+fn prepare(stream: &TcpStream) {
+    // Small answers must not wait for more to fill a packet.
+    let _ = stream.set_nodelay(true);
+    // What is sent and not acknowledged for so long is sent to nobody.
+    let _ = SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED));
 }
 
 impl Drop for Listener {
@@ -87,13 +123,27 @@ impl Drop for Listener {
 }
 
 fn tcp_peer(address: SocketAddr) -> Peer {
+    // A socket of both families has IPv4 addresses in the form of IPv6.
+    let address = SocketAddr::new(address.ip().to_canonical(), address.port());
     Peer {
         address: address.to_string().into(),
-        source: address.ip().to_string().into(),
+        source: source(address.ip()).into(),
         uid: None,
         certificate: None,
         fingerprint: None,
         health_only: false,
+    }
+}
+
+/// Whom an address belongs to. Of IPv6 everybody has at least 2^64 addresses.
+fn source(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) if address.is_loopback() => address.to_string(),
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            format!("{}/64", std::net::Ipv6Addr::from(network))
+        }
     }
 }
 
@@ -109,9 +159,9 @@ fn unix_peer(uid: u32) -> Peer {
     }
 }
 
-/// Binds under a name of its own, closes the socket to all but its owner, and
+/// Binds under a name of its own, closes the socket to all who may not open it, and
 /// only then gives it the name that others know.
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+fn bind_unix(path: &Path, mode: Mode) -> io::Result<UnixListener> {
     if let Ok(metadata) = fs::symlink_metadata(path) {
         if !metadata.file_type().is_socket() {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket"));
@@ -126,8 +176,8 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     let own = PathBuf::from(own);
     let _ = fs::remove_file(&own);
     let listener = UnixListener::bind(&own)?;
-    let named =
-        fs::set_permissions(&own, fs::Permissions::from_mode(0o600)).and_then(|()| fs::rename(&own, path));
+    let permissions = fs::Permissions::from_mode(mode.bits());
+    let named = fs::set_permissions(&own, permissions).and_then(|()| fs::rename(&own, path));
     if let Err(error) = named {
         let _ = fs::remove_file(&own);
         return Err(error);
@@ -141,4 +191,24 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 pub struct BindError {
     address: ListenAddress,
     source: io::Error,
+}
+
+/// As long as a silent peer is waited for, with its last answer (`http2`).
+const UNACKNOWLEDGED: Duration = Duration::from_secs(40);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_counted_with_its_neighbours() {
+        for (address, expected) in [
+            ("10.1.2.3:4", "10.1.2.3"),
+            ("[::ffff:10.1.2.3]:4", "10.1.2.3"),
+            ("[2001:db8:1:2:3:4:5:6]:4", "2001:db8:1:2::/64"),
+            ("[::1]:4", "::1"),
+        ] {
+            assert_eq!(*tcp_peer(address.parse().unwrap()).source, *expected);
+        }
+    }
 }

@@ -4,11 +4,14 @@
 //! hyper waits for it without end, and does not hear of a shutdown meanwhile. So a
 //! peer that connects and never speaks would keep a connection, and delay a stop.
 //! It is read here, within a time, and given back to hyper.
+//!
+//! **Invariant:** of what a peer sends, no more than [`IDLE_TALK`] gets no call on.
 
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -17,27 +20,37 @@ use tokio::{
     time,
 };
 
-use super::listener::Stream;
+use super::{activity::Activity, listener::Stream};
 
-/// The length of the preface.
-const BYTES: usize = 24;
-/// How long a peer may take to send it. One that was up to something would not wait.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// What every connection begins with.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Bytes in a row that may belong to no call, or to one that does not get on. What an
+/// honest client sends ahead is bounded by the window of the connection, a quarter of it.
+const IDLE_TALK: u64 = 4 * 1024 * 1024;
 
 /// A stream whose peer has spoken.
 pub(super) struct Spoken {
-    preface: [u8; BYTES],
     /// How much of the preface was read again.
     given: usize,
     stream: Stream,
+    activity: Arc<Activity>,
+    /// What there was of progress when it was last looked at, and how much came since.
+    seen: (u64, u64),
 }
 
 impl Spoken {
-    /// Waits for as many bytes as the preface has. What they are is judged by hyper.
-    pub(super) async fn by(mut stream: Stream) -> io::Result<Self> {
-        let mut preface = [0; BYTES];
-        time::timeout(PATIENCE, stream.read_exact(&mut preface)).await??;
-        Ok(Self { preface, given: 0, stream })
+    /// Waits for the preface for so long.
+    pub(super) async fn by(
+        mut stream: Stream,
+        patience: Duration,
+        activity: Arc<Activity>,
+    ) -> io::Result<Self> {
+        let mut preface = [0; PREFACE.len()];
+        time::timeout(patience, stream.read_exact(&mut preface)).await??;
+        if preface != *PREFACE {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "what came is no HTTP/2"));
+        }
+        Ok(Self { given: 0, stream, activity, seen: (0, 0) })
     }
 }
 
@@ -47,9 +60,19 @@ impl AsyncRead for Spoken {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let rest = self.preface.get(self.given..).unwrap_or_default();
+        let rest = PREFACE.get(self.given..).unwrap_or_default();
         if rest.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(context, buffer);
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+            let came = (buffer.filled().len() - before) as u64;
+            let progress = self.activity.progress();
+            let (seen, talk) = self.seen;
+            let talk = if progress == seen { talk + came } else { came };
+            self.seen = (progress, talk);
+            if talk > IDLE_TALK {
+                return Poll::Ready(Err(io::Error::other("the peer talks and does not call")));
+            }
+            return Poll::Ready(Ok(()));
         }
         let some = rest.get(..buffer.remaining()).unwrap_or(rest);
         let length = some.len();

@@ -40,36 +40,41 @@ fn refused(ended: &Ended, code: i32, parts: &[&str]) {
 fn a_configuration_that_cannot_be_used_is_refused_by_its_file_line_and_field() {
     let home = Home::software(PROGRAM);
     let listen = "\"127.0.0.1:0\"";
-    let table: [(&str, &str, &[&str]); 14] = [
+    let table: [(&str, &str, &[&str]); 15] = [
         (
             listen,
             "\"0.0.0.0:7443\"",
-            &["changed.toml:2: ", "`server.listen`", "not authenticated", "127.0.0.1:PORT"],
+            &["changed.toml:4: ", "`listeners.tcp.address`", "without TLS", "127.0.0.1:PORT"],
         ),
-        (listen, "\"[::]:7443\"", &["changed.toml:2: ", "other machines"]),
-        (listen, "\"localhost:7443\"", &["changed.toml:2: ", "`server.listen`", "IP:PORT"]),
-        (listen, "\"unix:skms.sock\"", &["changed.toml:2: ", "`server.listen`", "twice"]),
+        (listen, "\"[::]:7443\"", &["changed.toml:4: ", "other machines"]),
+        (listen, "\"localhost:7443\"", &["changed.toml:4: ", "`listeners.tcp.address`", "IP:PORT"]),
+        (listen, "\"unix:skms.sock\"", &["changed.toml:6: ", "`listeners.unix.address`", "another listener"]),
+        (
+            "\"unix:skms.sock\"",
+            "\"127.0.0.1:1\"\ncertificate = \"c.pem\"",
+            &["changed.toml:7: ", "`listeners.unix.certificate`", "a `key` as well"],
+        ),
         (
             "reflection = true",
             "reflection = \"yes\"",
-            &["changed.toml:3: ", "`server.reflection`", "`true` or `false`"],
+            &["changed.toml:2: ", "`server.reflection`", "`true` or `false`"],
         ),
-        ("reflection", "reflektion", &["changed.toml:3: ", "reflektion", "did you mean `reflection`?"]),
-        ("[catalog]", "[katalog]", &["changed.toml:4: ", "katalog", "did you mean `catalog`?"]),
-        ("path = \"catalog.db\"", "path = \"\"", &["changed.toml:5: ", "`catalog.path`", "must name a file"]),
+        ("reflection", "reflektion", &["changed.toml:2: ", "reflektion", "did you mean `reflection`?"]),
+        ("[catalog]", "[katalog]", &["changed.toml:7: ", "katalog", "did you mean `catalog`?"]),
+        ("path = \"catalog.db\"", "path = \"\"", &["changed.toml:8: ", "`catalog.path`", "must name a file"]),
         (
             "path = \"audit.jsonl\"",
             "durability = \"maybe\"",
-            &["changed.toml:7: ", "`audit.durability`", "`fsync`"],
+            &["changed.toml:10: ", "`audit.durability`", "`fsync`"],
         ),
-        ("format = \"json\"", "level = \"loud\"", &["changed.toml:9: ", "`log.level`"]),
-        ("[backends.software.soft]", "[backends.software.Soft]", &["changed.toml:21: ", "backends.software"]),
+        ("format = \"json\"", "level = \"loud\"", &["changed.toml:12: ", "`log.level`"]),
+        ("[backends.software.soft]", "[backends.software.Soft]", &["changed.toml:24: ", "backends.software"]),
         (
             "\"file:master.key\"",
             "\"secret-canary\"",
-            &["changed.toml:22: ", "`backends.software.soft.master_key`", "file:"],
+            &["changed.toml:25: ", "`backends.software.soft.master_key`", "file:"],
         ),
-        ("\"file:master.key\"", "7", &["changed.toml:22: ", "`backends.software.soft.master_key`"]),
+        ("\"file:master.key\"", "7", &["changed.toml:25: ", "`backends.software.soft.master_key`"]),
         ("[server]", "[server", &["changed.toml:1: "]),
     ];
     for (found, put, parts) in table {
@@ -92,7 +97,7 @@ fn a_wrong_variable_is_named_in_place_of_a_line() {
     let home = Home::software(PROGRAM);
     let config = home.config();
     for (name, value, part) in [
-        ("SKMS__SERVER__LISTEN", "[\"10.0.0.1:1\"]", "not authenticated"),
+        ("SKMS__LISTENERS__TCP__ADDRESS", "10.0.0.1:1", "without TLS"),
         ("SKMS__LIMITS__MESSAGE_BYTES", "0", "1 to 1048576"),
         ("SKMS__LIMITS__MESSAGE_BYTE", "7", "did you mean `message_bytes`?"),
         ("SKMS__HEALTH__PROBE_TIMEOUT", "1h", "`health.probe_timeout`"),
@@ -112,7 +117,11 @@ fn every_mistake_is_named_in_one_go() {
             .replace("reflection", "reflektion")
             .replace("\"json\"", "\"xml\"")
     });
-    refused(&run(&home, "check", &config), 78, &["changed.toml:2: ", "changed.toml:3: ", "changed.toml:9: "]);
+    refused(
+        &run(&home, "check", &config),
+        78,
+        &["changed.toml:2: ", "changed.toml:4: ", "changed.toml:12: "],
+    );
 }
 
 /// What another gateway holds is left to it.
@@ -120,9 +129,9 @@ fn every_mistake_is_named_in_one_go() {
 async fn what_is_in_use_is_named() {
     let home = Home::software(PROGRAM);
     let gateway = home.start();
-    let same = changed(&home, |text| text.replace(", \"unix:skms.sock\"", ""));
+    let same = changed(&home, |text| text.replace("[listeners.unix]\naddress = \"unix:skms.sock\"\n", ""));
     refused(&run(&home, "serve", &same), 1, &["catalog.db", "in use by another gateway"]);
-    let socket = changed(&home, |text| text.replace("\"127.0.0.1:0\", ", ""));
+    let socket = changed(&home, |text| text.replace("[listeners.tcp]\naddress = \"127.0.0.1:0\"\n", ""));
     refused(&run(&home, "serve", &socket), 1, &["cannot listen on", "skms.sock", "in use"]);
 
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

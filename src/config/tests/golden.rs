@@ -6,28 +6,70 @@ use super::{BACKEND, complaint, parse};
 const MISTAKES: &[(&str, &str)] = &[
     (
         "[sever]\n",
-        "x.toml:1: `sever`: unknown field; did you mean `server`? known are `server`, `auth`, `limits`, \
-         `catalog`, `audit`, `policy`, `rates`, `log`, `traces`, `admin`, `health`, `placement`, `backends`",
+        "x.toml:1: `sever`: unknown field; did you mean `server`? known are `server`, `listeners`, \
+         `connections`, `auth`, `limits`, `catalog`, `audit`, `policy`, `rates`, `log`, `traces`, `admin`, `health`, \
+         `placement`, `backends`",
     ),
     (
-        "[server]\nlisten = '127.0.0.1:7443'\n",
-        "x.toml:2: `server.listen`: must be an array such as `[\"…\"]`, not a string",
+        "[server]\nlisten = ['127.0.0.1:7443']\n",
+        "x.toml:2: `server.listen`: unknown field; known are `reflection`, `drain_grace`",
+    ),
+    ("[listeners]\n", "x.toml:1: `listeners`: must name at least one; add a section `[listeners.NAME]`"),
+    (
+        "[listeners.Api]\naddress = '127.0.0.1:1'\n",
+        "x.toml:1: `listeners.Api`: not a name for a listener; use 1 to 32 of `a-z`, `0-9` and `-`",
     ),
     (
-        "[server]\nlisten = []\n",
-        "x.toml:2: `server.listen`: must name at least one address, such as `127.0.0.1:7443`",
-    ),
-    (
-        "[server]\nlisten = [\n  '127.0.0.1:1',\n  '0.0.0.0:7443',\n  'localhost:7443',\n]\n",
-        "x.toml:4: `server.listen`: `0.0.0.0:7443` can be reached from other machines, and \
-         callers are not authenticated yet; listen on `127.0.0.1:PORT`, `[::1]:PORT` or \
-         `unix:PATH`\n\
-         x.toml:5: `server.listen`: `localhost:7443` is no address; write `IP:PORT`, such as \
+        "[listeners.a]\naddress = '0.0.0.0:7443'\n[listeners.b]\naddress = 'localhost:7443'\n",
+        "x.toml:4: `listeners.b.address`: `localhost:7443` is no address; write `IP:PORT`, such as \
          `127.0.0.1:7443`, or `unix:PATH`",
     ),
     (
-        "[server]\nlisten = [\n  '127.0.0.1:1',\n  '127.0.0.1:1',\n]\n",
-        "x.toml:4: `server.listen`: `127.0.0.1:1` is listed twice; remove one",
+        "[listeners.a]\naddress = '0.0.0.0:7443'\n[listeners.h]\naddress = '0.0.0.0:1'\nserves = 'health'\n",
+        "x.toml:2: `listeners.a.address`: `0.0.0.0:7443` can be reached from other machines, and is without \
+         TLS; add `certificate` and `key`, or listen on `127.0.0.1:PORT`, `[::1]:PORT` or `unix:PATH`",
+    ),
+    (
+        "[listeners.a]\naddress = '127.0.0.1:1'\n[listeners.b]\naddress = '127.0.0.1:1'\nmode = '0660'\n",
+        "x.toml:4: `listeners.b.address`: `127.0.0.1:1` is the address of another listener, too\n\
+         x.toml:5: `listeners.b.mode`: is for Unix sockets; remove it",
+    ),
+    (
+        "[listeners.a]\naddress = 'unix:s'\nmode = '0999'\n",
+        "x.toml:3: `listeners.a.mode`: write permissions in octal digits, such as `0660` for a group",
+    ),
+    (
+        "[listeners.a]\naddress = '0.0.0.0:1'\ncertificate = 'c'\n[listeners.b]\naddress = 'unix:s'\n\
+         certificate = 'c'\nkey = 'file:k'\n",
+        "x.toml:3: `listeners.a.certificate`: TLS takes a `key` as well; add it\n\
+         x.toml:6: `listeners.b.certificate`: a Unix socket does without TLS; remove it and the `key`",
+    ),
+    (
+        "[listeners.a]\naddress = '0.0.0.0:1'\ncertificate = 'c'\nkey = '-----BEGIN'\n",
+        "x.toml:4: `listeners.a.key`: a secret may not stand here; put it elsewhere and write `file:PATH`, \
+         `env:NAME` or `credential:NAME`",
+    ),
+    (
+        "[listeners.a]\naddress = '127.0.0.1:1'\nclient_certificates = 'required'\n",
+        "x.toml:3: `listeners.a.client_certificates`: are shown in TLS only; add `certificate` and `key`\n\
+         x.toml:3: `listeners.a.client_certificates`: nobody can vouch for them; add a section \
+         `[auth.certificates.NAME]`",
+    ),
+    (
+        "[listeners.a]\naddress = '0.0.0.0:1'\ncertificate = 'c'\nkey = 'file:k'\nclient_certificates = 'optional'\n\
+         authorities = ['mesh', 'mash']\n[auth.certificates.mesh]\nca = 'ca.pem'\nidentity = 'uri'\n",
+        "x.toml:6: `listeners.a.authorities`: no authority is called `mash`; known are `mesh`",
+    ),
+    (
+        "[listeners.a]\naddress = '127.0.0.1:1'\nauthorities = ['mesh']\n",
+        "x.toml:3: `listeners.a.authorities`: clients are not asked for certificates; set \
+         `client_certificates`, or remove this",
+    ),
+    (
+        "[connections]\ntotal = 0\nidle_timeout = '0s'\nmax_age = '2d'\n",
+        "x.toml:2: `connections.total`: must be 1 to 100000, not `0`\n\
+         x.toml:3: `connections.idle_timeout`: must be longer than zero and at most `1day`\n\
+         x.toml:4: `connections.max_age`: must be longer than zero and at most `1day`",
     ),
     (
         "[server]\nreflection = 'yes'\n",

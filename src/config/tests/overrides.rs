@@ -18,7 +18,15 @@ fn a_value_is_toml_where_that_is_wanted_and_text_elsewhere() {
     let config = parse(
         BACKEND,
         &[
-            ("SKMS__SERVER__LISTEN", r#"["127.0.0.1:9000", "unix:/x.sock"]"#),
+            ("SKMS__LISTENERS__LOCAL__ADDRESS", "unix:/x.sock"),
+            ("SKMS__LISTENERS__LOCAL__MODE", "0660"),
+            ("SKMS__LISTENERS__API__ADDRESS", "127.0.0.1:9000"),
+            ("SKMS__LISTENERS__API__CERTIFICATE", "server.pem"),
+            ("SKMS__LISTENERS__API__KEY", "env:TLS_KEY"),
+            ("SKMS__LISTENERS__API__CLIENT_CERTIFICATES", "optional"),
+            ("SKMS__LISTENERS__API__AUTHORITIES", "['mesh']"),
+            ("SKMS__AUTH__CERTIFICATES__MESH__CA", "mesh.pem"),
+            ("SKMS__AUTH__CERTIFICATES__MESH__IDENTITY", "uri"),
             ("SKMS__SERVER__REFLECTION", "true"),
             ("SKMS__LIMITS__MESSAGE_BYTES", "1_000"),
             ("SKMS__CATALOG__PATH", "42"),
@@ -31,7 +39,7 @@ fn a_value_is_toml_where_that_is_wanted_and_text_elsewhere() {
         ],
     )
     .unwrap();
-    let listen: Vec<_> = config.server.listen.iter().map(ToString::to_string).collect();
+    let listen: Vec<_> = config.listeners.iter().map(|(_, one)| one.address.to_string()).collect();
     assert_eq!(listen, ["127.0.0.1:9000", "unix:/x.sock"]);
     assert!(config.server.reflection);
     assert_eq!(config.limits.message_bytes, 1000);
@@ -60,21 +68,24 @@ fn a_backend_can_stand_in_the_environment_alone() {
 /// A variable, its value, and what is said about it.
 const MISTAKES: &[(&str, &str, &str)] = &[
     (
-        "SKMS__SERVER__LISTN",
+        "SKMS__SERVER__REFLECTON",
         "x",
-        "SKMS__SERVER__LISTN: `server.listn`: unknown field; did you mean `listen`? \
-         known are `listen`, `reflection`, `drain_grace`",
+        "SKMS__SERVER__REFLECTON: `server.reflecton`: unknown field; did you mean `reflection`? \
+         known are `reflection`, `drain_grace`",
     ),
     (
-        "SKMS__SERVER__LISTEN",
-        "127.0.0.1:1",
-        "SKMS__SERVER__LISTEN: `server.listen`: must be an array such as `[\"…\"]`, not a string",
+        "SKMS__LISTENERS__API__AUTHORITIES",
+        "mesh",
+        "SKMS__LISTENERS__API__AUTHORITIES: `listeners.api.address`: missing; add it to this table\n\
+         SKMS__LISTENERS__API__AUTHORITIES: `listeners.api.authorities`: must be an array such as `[\"…\"]`, not \
+         a string",
     ),
     (
-        "SKMS__SERVER__LISTEN",
-        "['127.0.0.1:1', '10.0.0.1:1']",
-        "SKMS__SERVER__LISTEN: `server.listen`: `10.0.0.1:1` can be reached from other machines, and callers \
-         are not authenticated yet; listen on `127.0.0.1:PORT`, `[::1]:PORT` or `unix:PATH`",
+        "SKMS__LISTENERS__API__ADDRESS",
+        "10.0.0.1:1",
+        "SKMS__LISTENERS__API__ADDRESS: `listeners.api.address`: `10.0.0.1:1` can be reached from other \
+         machines, and is without TLS; add `certificate` and `key`, or listen on `127.0.0.1:PORT`, \
+         `[::1]:PORT` or `unix:PATH`",
     ),
     (
         "SKMS__SERVER__REFLECTION",

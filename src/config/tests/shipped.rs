@@ -22,7 +22,11 @@ fn example_in_full() -> String {
 fn the_example_shows_the_defaults() {
     let shown = parse(&example_in_full(), &[]).unwrap();
     let least = parse(
-        "[auth]\ndeny_file = '/etc/skms/deny.toml'\n\
+        "[listeners.api]\naddress = '127.0.0.1:7443'\n\
+         certificate = '/etc/skms/server.pem'\nkey = 'file:/etc/skms/server.key'\n\
+         [listeners.local]\naddress = 'unix:/run/skms/skms.sock'\nmode = '0600'\n\
+         [listeners.probes]\naddress = '0.0.0.0:7445'\nserves = 'health'\n\
+         [auth]\ndeny_file = '/etc/skms/deny.toml'\n\
          [auth.issuers.corp]\nissuer = 'https://login.corp.example'\naudiences = ['skms']\n\
          algorithms = ['ES256']\njwks = 'https://login.corp.example/jwks.json'\ntenant_claim = 'tenant'\ntenant = 'corp'\n\
          [auth.certificates.mesh]\nca = '/etc/skms/mesh-ca.pem'\nidentity = 'uri'\ntenant = 'payments'\n\
@@ -69,8 +73,9 @@ fn the_example_shows_every_option() {
             told += 1;
         }
     }
-    // All tables but those whose fields are names: two of backends, four of callers.
-    assert_eq!(told, shown.len() - 6, "{text}");
+    // All tables but those whose fields are names: two of backends, four of callers, the
+    // listeners. And of listeners, what one shows the others need not.
+    assert_eq!(told, shown.len() - 7, "{text}");
 }
 
 fn add_unknown_field(node: &mut Node, path: &str, shown: &mut BTreeMap<String, Vec<String>>) {
@@ -93,6 +98,14 @@ fn the_file_for_development_is_taken_and_its_paths_are_beside_it() {
     let pin = format!("File({:?})", directory.join("../var/dev/pin"));
     assert!(format!("{:?}", config.backends.pkcs11["hsm"]).contains(&pin));
     assert!(config.server.reflection);
+    let listeners: Vec<_> = config.listeners.iter().collect();
+    let [(name, api)] = listeners.as_slice() else { panic!("{listeners:?}") };
+    assert_eq!((name.as_str(), api.address.to_string().as_str()), ("api", "127.0.0.1:7443"));
+    assert_eq!(api.certificate, Some(directory.join("../var/dev/tls/server.pem")));
+    assert_eq!(
+        api.key.as_ref().unwrap().to_string(),
+        format!("file:{}", directory.join("../var/dev/tls/server.key").display())
+    );
     let order: Vec<_> = config.backends.placement.order.iter().map(ToString::to_string).collect();
     assert_eq!(order, ["hsm", "soft"]);
 }
