@@ -39,9 +39,10 @@ test: setup-test ## set up and run all tests
 	cargo test --release --workspace
 	@$(MAKE) test-interop
 
-test-interop: setup-test build ## a Python client that knows only proto/ against a real gateway
+test-interop: setup-test build ## a Python client that knows only proto/, and what README.md says to type
 	$(say) 'Interoperation'
 	@softhsm-tests/interop/run.sh
+	@softhsm-tests/readme.sh
 
 test-long: setup-test ## the long forms of the tests; takes its time
 	$(say) 'Tests, long forms'
@@ -61,7 +62,7 @@ lint-rust: setup-lint
 
 lint-shell: setup-lint
 	$(say) 'Shell scripts'
-	shellcheck .ci/run config/dev/*.sh softhsm-tests/interop/*.sh
+	shellcheck .ci/run config/dev/*.sh softhsm-tests/*.sh softhsm-tests/interop/*.sh
 
 lint-proto: setup-lint
 	$(say) 'Protocol: style, and compatibility with $(BASELINE)'

@@ -64,31 +64,13 @@ make_token() {
     has_token || die "softhsm2-util made no token"
 }
 
-# An authority that has vouched for one certificate, and has no key any more: it
-# cannot be made to vouch for another.
+# A certificate for TLS; a new one in the week before the old one ends.
 make_certificates() {
-    local tls="$DEV/tls"
-    if openssl x509 -in "$tls/server.pem" -noout -checkend $((7 * 24 * 3600)) >/dev/null 2>&1; then
+    if openssl x509 -in "$DEV/tls/server.pem" -noout -checkend $((7 * 24 * 3600)) >/dev/null 2>&1; then
         return
     fi
     say "making a certificate for the gateway, and an authority that vouches for it"
-    rm -rf "$tls.new"
-    mkdir -p "$tls.new"
-    (
-        cd "$tls.new"
-        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem \
-            -days 398 -subj '/CN=skms development' \
-            -addext 'basicConstraints=critical,CA:TRUE' -addext 'keyUsage=critical,keyCertSign,cRLSign'
-        openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -out server.csr \
-            -subj '/CN=skms'
-        printf '%s\n' 'basicConstraints=critical,CA:FALSE' 'keyUsage=critical,digitalSignature' \
-            'extendedKeyUsage=serverAuth' 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1' >server.ext
-        openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 398 \
-            -extfile server.ext -out server.pem
-        rm -f ca.key ca.srl server.csr server.ext
-    ) >/dev/null 2>&1 || die "openssl could not make a certificate in $tls.new"
-    rm -rf "$tls"
-    mv "$tls.new" "$tls"
+    config/dev/certificates.sh "$DEV/tls"
 }
 
 # Whole or not at all: an interrupted set-up leaves no half-written PIN.

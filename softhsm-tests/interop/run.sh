@@ -20,6 +20,7 @@ main() {
     trap 'exit 130' INT
     trap 'exit 143' TERM HUP
     make_token
+    make_credentials
     start_gateway
     "$PYTHON" softhsm-tests/interop/python/client.py "$address"
     stop_gateway
@@ -35,6 +36,15 @@ make_token() {
     head -c 32 /dev/urandom >"$FOLDER/master.key"
 }
 
+# Who vouches for the gateway, and who says who calls.
+make_credentials() {
+    config/dev/certificates.sh "$FOLDER/tls"
+    "$SKMS" token keygen --out "$FOLDER/issuer" >/dev/null
+    "$SKMS" token issue --key "$FOLDER/issuer/issuer.key" --issuer https://issuer.test --audience skms \
+        --subject python --role admin --out "$FOLDER/token"
+    export SKMS_CA=$FOLDER/tls/ca.pem SKMS_TOKEN_FILE=$FOLDER/token
+}
+
 start_gateway() {
     address=127.0.0.1:$("$PYTHON" -c 'import socket
 with socket.socket() as s:
@@ -43,6 +53,20 @@ with socket.socket() as s:
     cat >"$FOLDER/skms.toml" <<-END
 		[listeners.api]
 		address = "$address"
+		certificate = "tls/server.pem"
+		key = "file:tls/server.key"
+
+		[auth.issuers.interop]
+		issuer = "https://issuer.test"
+		audiences = ["skms"]
+		algorithms = ["ES256"]
+		jwks = "file:issuer/jwks.json"
+
+		[policy]
+		directory = "$PWD/config/policies"
+
+		[admin]
+		listen = ""
 
 		[catalog]
 		path = "catalog.db"
@@ -61,7 +85,7 @@ with socket.socket() as s:
     setpriv --pdeathsig TERM "$SKMS" serve --config "$FOLDER/skms.toml" </dev/null >"$FOLDER/log" 2>&1 &
     gateway=$!
     local deadline=$((SECONDS + START_SECONDS))
-    until "$SKMS" --endpoint "http://$address" health >/dev/null 2>&1; do
+    until "$SKMS" --endpoint "https://$address" health >/dev/null 2>&1; do
         if ! kill -0 "$gateway" 2>/dev/null || [ $SECONDS -ge $deadline ]; then
             tail -n 20 "$FOLDER/log" >&2
             die "the gateway did not come up"

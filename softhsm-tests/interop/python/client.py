@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The smallest real client: it knows proto/ and nothing else of the gateway.
 
-    client.py [HOST:PORT]        (default 127.0.0.1:7443)
+    SKMS_CA=FILE SKMS_TOKEN_FILE=FILE client.py [HOST:PORT]        (default 127.0.0.1:7443)
 
 On every backend that the gateway names, it creates a key, shows it, signs,
 verifies, rotates and lists, and it reads the details of errors. It prints what
@@ -9,6 +9,7 @@ it did and ends with exit code 0 only if all of it was answered as
 proto/ promises. The stubs are generated on the way, into a temporary folder.
 """
 
+import os
 import pathlib
 import sys
 import tempfile
@@ -29,8 +30,9 @@ def main():
     if len(sys.argv) > 2 or sys.argv[1:2] in (["-h"], ["--help"]):
         sys.exit(__doc__)
     target = sys.argv[1] if len(sys.argv) == 2 else "127.0.0.1:7443"
-    with tempfile.TemporaryDirectory() as folder, grpc.insecure_channel(target) as channel:
+    with tempfile.TemporaryDirectory() as folder, connect(target) as channel:
         api = generate(folder)
+        stranger(target, api)
         health(channel, api)
         keys = api.key_management_pb2_grpc.KeyManagementStub(channel)
         system = api.system_pb2_grpc.SystemServiceStub(channel)
@@ -41,6 +43,29 @@ def main():
             use(keys, api, backend.name)
         errors(keys, api)
     print(f"python: everything was answered as proto/ promises, on {len(backends)} backend(s)")
+
+
+def connect(target, token=None):
+    """A channel with the token of SKMS_TOKEN_FILE, or with another, to the gateway that SKMS_CA vouches for."""
+    authority = pathlib.Path(os.environ["SKMS_CA"]).read_bytes()
+    token = token or pathlib.Path(os.environ["SKMS_TOKEN_FILE"]).read_text().strip()
+    credentials = grpc.composite_channel_credentials(
+        grpc.ssl_channel_credentials(authority), grpc.access_token_call_credentials(token)
+    )
+    return grpc.secure_channel(target, credentials)
+
+
+def stranger(target, api):
+    """Who is not known gets nothing."""
+    with connect(target, "no-token-of-any-issuer") as channel:
+        keys = api.key_management_pb2_grpc.KeyManagementStub(channel)
+        request = api.key_management_pb2.ListKeysRequest()
+        refused(
+            "list keys with a token of nobody",
+            grpc.StatusCode.UNAUTHENTICATED,
+            "TOKEN_MALFORMED",
+            lambda: keys.ListKeys(request, timeout=SECONDS),
+        )
 
 
 def generate(folder):
