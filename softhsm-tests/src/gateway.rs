@@ -25,6 +25,7 @@ use tonic::{
 
 use crate::{
     idp::{AUDIENCE, ISSUER, Idp},
+    pki::{self, Ca},
     softhsm::SoftHsm,
 };
 
@@ -93,8 +94,7 @@ impl Home {
 
     /// Replaces a file as a whole, as those do who do it well.
     pub fn replace(&self, name: &str, text: &str) {
-        self.private(&format!("{name}.new"), text);
-        fs::rename(self.path().join(format!("{name}.new")), self.path().join(name)).unwrap();
+        pki::replace(&self.path().join(name), text);
     }
 
     /// The file with a token of an admin.
@@ -115,6 +115,24 @@ impl Home {
     pub fn configured(mut self, toml: &str) -> Self {
         self.extra.push_str(toml);
         self
+    }
+
+    /// Adds a listener `tls` with a certificate of this authority. Clients may show
+    /// certificates of the other one, which make them signers.
+    #[must_use]
+    pub fn secured(self, servers: &Ca, clients: &Ca) -> Self {
+        let leaf = servers.server();
+        self.private("servers.pem", servers.pem());
+        self.private("server.pem", &leaf.certificate);
+        self.private("server.key", &leaf.key);
+        self.private("clients.pem", clients.pem());
+        self.private("clients.crl", &clients.crl(1, &[]));
+        self.configured(
+            "[listeners.tls]\naddress = \"127.0.0.1:0\"\ncertificate = \"server.pem\"\n\
+             key = \"file:server.key\"\nclient_certificates = \"optional\"\n\
+             [auth.certificates.mesh]\nca = \"clients.pem\"\ncrls = [\"clients.crl\"]\nidentity = \"uri\"\n\
+             roles = [\"signer\"]\n",
+        )
     }
 
     /// The directory.
@@ -229,8 +247,8 @@ impl Home {
                 lines.lock().push_str(&format!("{line}\n"));
                 let parsed: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
                 if parsed["message"] == "serving"
+                    && parsed["listener"] == "tcp"
                     && let Some(address) = parsed["address"].as_str()
-                    && !address.starts_with("unix:")
                 {
                     let _ = served.send(address.to_owned());
                 }
@@ -273,6 +291,29 @@ impl Gateway {
         format!("http://{}", self.address)
     }
 
+    /// The endpoint of its listener `tls`, for example `https://127.0.0.1:40314`.
+    ///
+    /// # Panics
+    /// When it has none.
+    #[must_use]
+    pub fn tls_endpoint(&self) -> String {
+        format!("https://{}", self.logged(|line| line["message"] == "serving" && line["listener"] == "tls"))
+    }
+
+    /// The address in the first line of its log that is meant.
+    fn logged(&self, meant: impl Fn(&serde_json::Value) -> bool) -> String {
+        let begun = Instant::now();
+        loop {
+            let log = self.log();
+            let mut lines = log.lines().filter_map(|line| serde_json::from_str(line).ok());
+            if let Some(line) = lines.find(|line| meant(line)) {
+                return line["address"].as_str().unwrap().to_owned();
+            }
+            assert!(begun.elapsed() < PATIENCE, "no such line:\n{log}");
+            thread::yield_now();
+        }
+    }
+
     /// Its Unix socket.
     #[must_use]
     pub fn socket(&self) -> &Path {
@@ -285,11 +326,7 @@ impl Gateway {
     /// When it has none.
     #[must_use]
     pub fn admin(&self) -> String {
-        let log = self.log();
-        let mut lines = log.lines().filter_map(|line| serde_json::from_str(line).ok());
-        let line: serde_json::Value =
-            lines.find(|line: &serde_json::Value| line["message"] == "serving admin").unwrap();
-        line["address"].as_str().unwrap().to_owned()
+        self.logged(|line| line["message"] == "serving admin")
     }
 
     /// Its process.

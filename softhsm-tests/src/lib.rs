@@ -13,4 +13,5 @@
 pub mod conformance;
 pub mod gateway;
 pub mod idp;
+pub mod pki;
 pub mod softhsm;

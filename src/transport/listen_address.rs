@@ -37,6 +37,15 @@ impl ListenAddress {
             Self::Unix(_) => true,
         }
     }
+
+    /// Whether the system is to choose a port, another one each time.
+    #[must_use]
+    pub const fn is_any_port(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.port() == 0,
+            Self::Unix(_) => false,
+        }
+    }
 }
 
 impl FromStr for ListenAddress {

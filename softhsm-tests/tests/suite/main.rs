@@ -7,6 +7,7 @@
     reason = "a test that fails panics, and so does what prepares it"
 )]
 
+mod abuse;
 mod ask;
 mod away;
 mod command_line;
@@ -22,6 +23,7 @@ mod patience;
 mod program;
 mod record;
 mod refusals;
+mod renewal;
 mod repeat;
 mod rotate;
 mod sign;

@@ -20,7 +20,7 @@ use crate::{
 /// Reached only by what never happens.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn scrape(gateway: &Gateway) -> Exposition {
+pub(crate) fn scrape(gateway: &Gateway) -> Exposition {
     let answer = ask(&gateway.admin(), "GET", "/metrics");
     assert_eq!(answer.status, 200);
     assert_eq!(answer.headers["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");

@@ -50,7 +50,7 @@ impl Listeners {
         for (name, listener) in &self.0 {
             let section = format!("listeners.{name}");
             bad.extend(listener.bad_values(&section, authorities));
-            if !seen.insert(&listener.address) {
+            if !listener.address.is_any_port() && !seen.insert(&listener.address) {
                 let problem = format!("`{}` is the address of another listener, too", listener.address);
                 bad.push(BadValue::new(format!("{section}.address"), problem));
             }

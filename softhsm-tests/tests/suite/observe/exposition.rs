@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a scrape gave: the samples by name and labels.
-pub(super) struct Exposition {
+pub(crate) struct Exposition {
     samples: BTreeMap<(String, String), f64>,
 }
 
@@ -78,7 +78,7 @@ impl Exposition {
     }
 
     /// One sample.
-    pub(super) fn value(&self, name: &str, labels: &str) -> f64 {
+    pub(crate) fn value(&self, name: &str, labels: &str) -> f64 {
         let key = (name.to_owned(), labels.to_owned());
         *self.samples.get(&key).unwrap_or_else(|| panic!("there is no {name}{{{labels}}}"))
     }
