@@ -3,9 +3,11 @@
 //! **Invariant:** nothing here does I/O, waits, or asks for the time.
 
 mod action;
+mod anchor;
 mod backend_name;
 mod bad_value;
 mod certificate;
+mod code;
 mod key;
 mod key_id;
 mod reason;
@@ -13,9 +15,11 @@ mod rpc;
 mod state;
 
 pub use action::{Action, Target};
+pub use anchor::Anchor;
 pub use backend_name::{BackendName, BackendNameError};
 pub use bad_value::BadValue;
 pub use certificate::ClientCertificate;
+pub use code::Code;
 pub use key::{Key, Labels, Origin, Purpose, Version};
 pub use key_id::{InvalidKeyId, KeyId};
 pub use reason::Reason;

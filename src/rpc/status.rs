@@ -13,7 +13,7 @@ use tracing::{error, warn};
 
 use crate::{
     keys::{CatalogError, Error, Exceeded, GateError, Reasoned, Violation},
-    model::Reason,
+    model::{self, Reason},
 };
 
 /// The domain of every reason.
@@ -84,59 +84,23 @@ fn add_violations(details: &mut ErrorDetails, violations: &[Violation]) {
     details.set_bad_request(violations);
 }
 
-/// The code of a reason; there is no other place that decides it.
+/// The code of a reason, which `model` decides.
 const fn code(reason: Reason) -> Code {
-    match reason {
-        Reason::TokenMissing
-        | Reason::TokenMalformed
-        | Reason::TokenExpired
-        | Reason::TokenNotYetValid
-        | Reason::TokenSignatureInvalid
-        | Reason::TokenIssuerUntrusted
-        | Reason::TokenAudienceMismatch
-        | Reason::TokenRevoked
-        | Reason::ClientCertificateRequired => Code::Unauthenticated,
-        Reason::KeyNotFound | Reason::KeyVersionNotFound | Reason::BackendNotFound => Code::NotFound,
-        Reason::KeyAlreadyExists | Reason::AliasInUse => Code::AlreadyExists,
-        Reason::FieldRequired
-        | Reason::FieldInvalid
-        | Reason::ParameterNotApplicable
-        | Reason::UnsupportedKeyType
-        | Reason::AlgorithmNotAllowed
-        | Reason::DigestLengthMismatch
-        | Reason::PayloadTooLarge
-        | Reason::ChecksumMismatch
-        | Reason::PageTokenInvalid
-        | Reason::FilterInvalid
-        | Reason::RequestIdReused => Code::InvalidArgument,
-        Reason::MethodNotAllowed | Reason::KeyAccessDenied => Code::PermissionDenied,
-        Reason::KeyDisabled
-        | Reason::KeyPendingGeneration
-        | Reason::KeyPendingImport
-        | Reason::KeyDestroyScheduled
-        | Reason::KeyDestroyed
-        | Reason::KeyCompromised
-        | Reason::KeyNotYetValid
-        | Reason::KeyExpired
-        | Reason::KeyPurposeMismatch
-        | Reason::VersionBelowMinimum
-        | Reason::ProtectionLevelUnsatisfiable => Code::FailedPrecondition,
-        Reason::EtagMismatch | Reason::PrimaryVersionChanged | Reason::ConcurrentModification => {
-            Code::Aborted
-        }
-        Reason::BackendQueueFull | Reason::BackendStorageFull | Reason::RateLimited => {
-            Code::ResourceExhausted
-        }
-        Reason::OperationNotSupportedByBackend | Reason::MethodNotFound => Code::Unimplemented,
-        Reason::BackendUnavailable
-        | Reason::BackendSessionLost
-        | Reason::TokenNotPresent
-        | Reason::AuditUnavailable
-        | Reason::StoreUnavailable
-        | Reason::ShuttingDown => Code::Unavailable,
-        Reason::BackendTimeout => Code::DeadlineExceeded,
-        Reason::BackendError | Reason::Internal => Code::Internal,
-        Reason::KeyMaterialMissing | Reason::StoreIntegrityFailure => Code::DataLoss,
+    match model::Code::of(reason) {
+        model::Code::Ok => Code::Ok,
+        model::Code::InvalidArgument => Code::InvalidArgument,
+        model::Code::DeadlineExceeded => Code::DeadlineExceeded,
+        model::Code::NotFound => Code::NotFound,
+        model::Code::AlreadyExists => Code::AlreadyExists,
+        model::Code::PermissionDenied => Code::PermissionDenied,
+        model::Code::ResourceExhausted => Code::ResourceExhausted,
+        model::Code::FailedPrecondition => Code::FailedPrecondition,
+        model::Code::Aborted => Code::Aborted,
+        model::Code::Unimplemented => Code::Unimplemented,
+        model::Code::Internal => Code::Internal,
+        model::Code::Unavailable => Code::Unavailable,
+        model::Code::DataLoss => Code::DataLoss,
+        model::Code::Unauthenticated => Code::Unauthenticated,
     }
 }
 
