@@ -14,13 +14,7 @@
 //! was decided, and [`Error::Deadline`], whose work goes on and is recorded when
 //! it ends.
 
-use std::{
-    borrow::Cow,
-    future::Future,
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
@@ -171,9 +165,7 @@ impl Gate {
             return Err(Error::Closing.into());
         }
         // What could not be recorded is not begun.
-        if self.inside.log.is_failing() {
-            return Err(Error::Audit { source: audit::Error::failing() }.into());
-        }
+        self.inside.log.check().map_err(|source| Error::Audit { source })?;
         let pass = Pass {
             inside: Arc::clone(&self.inside),
             call: call.clone(),
@@ -237,7 +229,8 @@ impl Pass {
         let (decision, refused) = self.decision();
         if let Some(refused) = refused {
             metrics().authorization_denied(Step::Key);
-            self.record(Phase::Outcome, &decision, Some(Reason::KeyAccessDenied.text().into())).await?;
+            let outcome = Outcome::refused(Reason::KeyAccessDenied, self.begun.elapsed());
+            self.record(Phase::Outcome, &decision, Some(outcome)).await?;
             return Err(refused.into());
         }
         if self.action.mutates() {
@@ -252,11 +245,12 @@ impl Pass {
         // A panic is an outcome, too: recorded, and answered like any other.
         let working = AssertUnwindSafe(async { work(permit).await }).catch_unwind();
         let outcome = working.await.unwrap_or_else(|_| Err(Error::Panicked.into()));
-        let result = match &outcome {
-            Ok(_) => Cow::Borrowed("ok"),
-            Err(error) => Cow::Borrowed(error.reason().text()),
+        let latency = self.begun.elapsed();
+        let ended = match &outcome {
+            Ok(_) => Outcome::done(latency),
+            Err(error) => Outcome::refused(error.reason(), latency),
         };
-        self.record(Phase::Outcome, &decision, Some(result)).await?;
+        self.record(Phase::Outcome, &decision, Some(ended)).await?;
         outcome
     }
 
@@ -296,18 +290,15 @@ impl Pass {
         Error::Denied
     }
 
-    async fn record(
-        &self,
-        phase: Phase,
-        decision: &Decision,
-        result: Option<Cow<'static, str>>,
-    ) -> Result<(), Error> {
+    async fn record(&self, phase: Phase, decision: &Decision, outcome: Option<Outcome>) -> Result<(), Error> {
         let facts = self.facts.lock().clone();
         let record = Record {
-            time: humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
+            time: audit::now(),
             phase,
             request_id: &self.call.request_id,
             caller: self.call.caller.id(),
+            issuer: Some(self.call.caller.issuer()),
+            subject: Some(self.call.caller.subject()),
             tenant: self.call.caller.tenant(),
             authenticated_by: self.call.caller.method().name(),
             certificate: self.call.certificate.as_deref(),
@@ -317,7 +308,7 @@ impl Pass {
             policies: &decision.policies,
             key: facts.key.as_ref().map(KeyId::as_str).or_else(|| self.subject.name()),
             facts: facts.clone(),
-            outcome: result.map(|result| Outcome { result, latency: self.begun.elapsed() }),
+            outcome,
         };
         self.inside.log.append(&record).await.map_err(|source| Error::Audit { source })
     }

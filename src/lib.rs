@@ -79,7 +79,7 @@
 //!   and one that names its files, in `reloadables` of `server.rs`; a label in
 //!   `telemetry/labels.rs`.
 //! * **a reason for a refusal:** `model/reason.rs` and `model/reasons.txt`; the
-//!   compiler then asks `rpc/status.rs` for its code.
+//!   compiler then asks `model/code.rs` for its code.
 
 pub mod admin;
 pub mod audit;

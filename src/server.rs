@@ -2,6 +2,7 @@
 //! takes it down again in the opposite order.
 
 mod config;
+pub(crate) mod witnesses;
 
 use std::{io, sync::Arc};
 
@@ -19,7 +20,7 @@ use crate::{
     catalog::{self, Catalog},
     config::Config as Everything,
     gate::Gate,
-    health::{self, Readiness},
+    health::{self, Condition, Readiness},
     keys::Keyring,
     layers::{Bounds, Guards, Stack},
     policy::{self, Policies},
@@ -72,11 +73,10 @@ impl Server {
             tokio::task::spawn_blocking(move || -> Result<_, Error> {
                 let authenticator = Authenticator::open(&auth)?;
                 let policies = Policies::load(&policy)?;
-                let log = audit::Log::open(&audit)?;
-                let catalog = Catalog::open(&catalog)?;
-                let (devices, infos) =
-                    backends::open(&backends, catalog.instance(), |name| catalog.sealed(name))?;
-                Ok((authenticator, policies, Arc::new(catalog), devices, infos, log))
+                let kept = Arc::new(Catalog::open(&catalog)?);
+                let log = audit::Log::open_with(&audit, witnesses::of(&audit, &catalog, &kept)?)?;
+                let (devices, infos) = backends::open(&backends, kept.instance(), |name| kept.sealed(name))?;
+                Ok((authenticator, policies, kept, devices, infos, log))
             })
             .await
             .map_err(|source| Error::Panicked { source })??
@@ -88,10 +88,13 @@ impl Server {
         keyring.sweep().await.map_err(|source| Error::Sweep { source: Box::new(source) })?;
 
         let (reporter, health_service) = tonic_health::server::health_reporter();
-        let readiness = Arc::new(Readiness::new(Arc::clone(&infos), Vec::new()));
+        let recorded = Condition { name: "audit", holds: log.healthy() };
+        let readiness = Arc::new(Readiness::new(Arc::clone(&infos), vec![recorded]));
         health::probe_all(&config.health, &readiness, &reporter).await;
         let shown = Arc::downgrade(&infos);
         metrics().pools_from(move || shown.upgrade().map_or_else(Vec::new, |infos| pools(&infos)));
+        let recording = log.clone();
+        metrics().audit_from(move || recording.state());
         let mut routes = rpc::services(&keyring);
         routes.add_service(health_service.max_decoding_message_size(QUESTION_BYTES));
         if config.server.reflection {
@@ -104,7 +107,7 @@ impl Server {
             authenticator: authenticator.clone(),
             policies: policies.clone(),
             rates: rates.clone(),
-            log,
+            log: log.clone(),
         };
         let stack = Stack::new(routes.routes(), guards, bounds);
 
@@ -146,6 +149,8 @@ impl Server {
             if tokio::time::timeout(grace, gate.close()).await.is_err() {
                 warn!("a backend was still at work when the grace was over");
             }
+            // Last, so that everything is in it: signed, anchored, on the disk.
+            log.close().await;
             asked.cancel();
             if let Some(admin) = admin {
                 let _ = admin.await;
@@ -308,6 +313,9 @@ pub enum Error {
     /// The catalog cannot be opened.
     #[error(transparent)]
     Catalog(#[from] catalog::Error),
+    /// The key that signs the audit log cannot be had.
+    #[error(transparent)]
+    Witness(#[from] witnesses::KeyError),
     /// The audit log cannot be opened.
     #[error(transparent)]
     Audit(#[from] audit::Error),

@@ -2,206 +2,218 @@
 //!
 //! One thread writes. Records that arrive while it is writing go out together
 //! with the next write, so that many callers share one `write` and, where the
-//! configuration wants it, one `fsync`.
+//! configuration wants it, one `fsync`. Every line is chained to all before it by a
+//! hash, the chain is signed at checkpoints, and the checkpoints are remembered outside
+//! of the log: [`verify`] finds whatever was changed before the last of them.
+//!
+//! | read | for |
+//! |---|---|
+//! | `record` | what is recorded of a call |
+//! | `chain` | what a line looks like, and its hash |
+//! | `entry` | what the log says of itself |
+//! | `writer` | the thread that writes |
+//! | `sink`, `files` | the file, its rotation, how it ends |
+//! | `start` | where the chain goes on |
+//! | `witness`, `keeper` | who signs, who remembers, and the thread that asks them to |
+//! | `refusals` | strangers, counted |
+//! | `verify` | whether all of it holds |
 //!
 //! **Invariant:** [`Log::append`] returns only when its record is written. If it
-//! cannot be written, the caller's work is not answered.
+//! cannot be written, the caller's work is not answered, and told so within a second.
 //!
 //! **Invariant:** a record holds only the fields of [`Record`]: never a message,
 //! a digest, a signature, a token or a PIN.
 
+mod chain;
 mod config;
+mod entry;
+mod files;
+mod keeper;
 mod record;
+mod refusals;
+mod sink;
+mod start;
+mod state;
+pub mod verify;
+mod witness;
+mod writer;
 
 use std::{
-    fs::{File, OpenOptions},
-    io::Write,
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    io,
+    path::PathBuf,
+    sync::Arc,
     thread,
+    time::{Duration, Instant},
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::timeout,
+};
 use tracing::{error, warn};
 
-use crate::failpoint;
+use self::{
+    chain::{Entry, Kind},
+    refusals::Counted,
+    state::State,
+    writer::{Message, timer},
+};
+use crate::telemetry::AuditState;
 
+pub use self::chain::Hash;
 pub use self::config::{Config, Durability};
+pub use self::entry::{now, signed};
+pub use self::files::rotated;
 pub use self::record::{Facts, InputKind, Outcome, Phase, Record, Refused};
+pub use self::witness::{Anchors, Fault, Signer, Witnesses, anchors_of};
 
 /// Records that may wait for the writer. More would only hide that the disk is
 /// too slow; a caller that meets a full queue waits its turn.
 const QUEUE: usize = 4096;
-
-struct Line {
-    bytes: Vec<u8>,
-    written: oneshot::Sender<Result<(), Arc<std::io::Error>>>,
-}
+/// How long a record may take to be written, with its wait: a caller must know within
+/// a second that there is no answer. A disk that takes longer counts as broken.
+const PATIENCE: Duration = Duration::from_millis(900);
+/// How long the end of the log may take when the gateway stops: far more than a disk
+/// and a database need that are not broken.
+const FAREWELL: Duration = Duration::from_secs(8);
 
 /// The audit log.
 #[derive(Clone)]
 pub struct Log {
-    lines: mpsc::Sender<Line>,
-    failing: Arc<AtomicBool>,
+    messages: mpsc::Sender<Message>,
+    state: Arc<State>,
 }
 
 impl Log {
-    /// Opens the file and starts the writer. Blocks.
+    /// Opens the log without anybody who vouches for it: it is chained, not signed.
+    /// Blocks.
     ///
     /// # Errors
-    /// When the file cannot be opened for appending.
+    /// As [`Self::open_with`].
     pub fn open(config: &Config) -> Result<Self, Error> {
+        Self::open_with(config, Witnesses::default())
+    }
+
+    /// Opens the log, goes on with its chain where that had come to, and starts the
+    /// writer. Blocks.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or written, or another gateway writes it.
+    pub fn open_with(config: &Config, witnesses: Witnesses) -> Result<Self, Error> {
         let failed = |source| Error::Open { path: config.path.clone(), source };
         if let Some(directory) = config.path.parent() {
             std::fs::create_dir_all(directory).map_err(failed)?;
         }
-        let file = open(&config.path).map_err(failed)?;
-        let (path, durability) = (config.path.clone(), config.durability);
-        let (lines, waiting) = mpsc::channel(QUEUE);
-        let failing = Arc::new(AtomicBool::new(false));
-        let state = Arc::clone(&failing);
+        let state = Arc::new(State::new(config.refused_bytes_per_minute));
+        let beginning = start::of(config, witnesses).map_err(failed)?;
+        let writer = beginning.writer(config, Arc::clone(&state));
+        let writer = writer.map_err(|source| Error::Write { source: Arc::new(source) })?;
+        let timer = timer().map_err(failed)?;
+        let (messages, mut waiting) = mpsc::channel(QUEUE);
         thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || write(file, &path, durability, waiting, &state))
+            .spawn(move || writer.run(&timer, &mut waiting, QUEUE))
             .map_err(failed)?;
-        Ok(Self { lines, failing })
+        Ok(Self { messages, state })
     }
 
-    /// Whether the last record could not be written.
+    /// Whether a record could be written now, as far as it is known. What could not be
+    /// recorded need not be begun.
+    ///
+    /// # Errors
+    /// [`Error::Write`], at once.
+    pub fn check(&self) -> Result<(), Error> {
+        if !self.state.is_failing() {
+            return Ok(());
+        }
+        self.state.lose(1);
+        Err(Error::failing())
+    }
+
+    /// Whether records can be written, for health.
     #[must_use]
-    pub fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+    pub fn healthy(&self) -> watch::Receiver<bool> {
+        self.state.healthy()
+    }
+
+    /// How the log is, for the metrics.
+    #[must_use]
+    pub fn state(&self) -> AuditState {
+        AuditState {
+            queued: self.messages.max_capacity() - self.messages.capacity(),
+            failing: self.state.is_failing(),
+            checkpoint: *self.state.checkpoint.lock(),
+        }
     }
 
     /// Appends a record and waits until it is written.
     ///
     /// # Errors
     /// [`Error::Write`] when that is not certain. The log may hold the record all the
-    /// same: of records that went out together some may be whole, and with
-    /// [`Durability::Fsync`] all of them may be there and not yet safe. A record too
+    /// same: it may have been written later than its caller could wait. A record too
     /// many is what a reader can live with; an answer without one is not.
     pub async fn append(&self, record: &Record<'_>) -> Result<(), Error> {
-        let mut bytes = serde_json::to_vec(record)
-            .map_err(|error| Error::Write { source: Arc::new(std::io::Error::other(error)) })?;
-        bytes.push(b'\n');
-        let (written, outcome) = oneshot::channel();
-        let gone = || Error::Write { source: Arc::new(std::io::ErrorKind::BrokenPipe.into()) };
-        self.lines.send(Line { bytes, written }).await.map_err(|_| gone())?;
-        outcome.await.map_err(|_| gone())?.map_err(|source| Error::Write { source })
+        self.check()?;
+        let entry = Entry::new(Kind::Decision, record)
+            .map_err(|source| Error::Write { source: Arc::new(source.into()) })?;
+        let gone = || Error::Write { source: Arc::new(io::ErrorKind::BrokenPipe.into()) };
+        let written = async {
+            let (caller, outcome) = oneshot::channel();
+            self.messages.send(Message::Record(entry, caller)).await.map_err(|_| gone())?;
+            outcome.await.map_err(|_| gone())?.map_err(|source| Error::Write { source })
+        };
+        match timeout(PATIENCE, written).await {
+            Ok(written) => written,
+            Err(_) => {
+                self.state.lose(1);
+                if self.state.set_failing(true) {
+                    error!(patience = ?PATIENCE, "writing the audit log takes too long");
+                }
+                // Should it just have come to its end, it says that all is well again.
+                self.wake();
+                Err(Error::failing())
+            }
+        }
     }
-}
 
-impl Log {
-    /// Records that somebody was refused before anything was decided.
+    /// Records that somebody was refused before anything was decided; or counts it,
+    /// where that has happened too often, for a record of all of them.
     ///
     /// # Errors
     /// As [`Self::append`].
     pub async fn refused(&self, refused: &Refused<'_>) -> Result<(), Error> {
-        let record = Record {
-            time: humantime::format_rfc3339_micros(std::time::SystemTime::now()).to_string(),
-            phase: Phase::Outcome,
-            request_id: refused.request_id,
-            caller: refused.source,
-            tenant: None,
-            authenticated_by: "none",
-            certificate: refused.certificate,
-            peer: refused.peer,
-            action: refused.rpc,
-            decision: "deny",
-            policies: &[],
-            key: None,
-            facts: Facts::default(),
-            outcome: Some(Outcome {
-                result: refused.reason.text().into(),
-                latency: std::time::Duration::ZERO,
-            }),
-        };
-        self.append(&record).await
-    }
-}
-
-/// The life of the writer: everything that waits goes out in one write.
-fn write(
-    mut file: File,
-    path: &Path,
-    durability: Durability,
-    mut waiting: mpsc::Receiver<Line>,
-    failing: &AtomicBool,
-) {
-    let mut batch = Vec::new();
-    let mut buffer = Vec::new();
-    // A record that a crash or a full disk cut off is ended before the next one, so
-    // that it spoils only itself.
-    let mut torn = is_torn(&file);
-    while waiting.blocking_recv_many(&mut batch, QUEUE) > 0 {
-        // Moved away to be kept, or removed: records go where readers look for them.
-        if !is_at(&file, path) {
-            match open(path) {
-                Ok(fresh) => {
-                    warn!(path = %path.display(), "the audit log was moved; begun anew");
-                    torn = is_torn(&fresh);
-                    file = fresh;
+        let counted = self.state.refusals.lock().count(refused, Instant::now());
+        match counted {
+            Counted::Alone => self.append(&refused.record()).await,
+            Counted::Together { first } => {
+                if first {
+                    self.wake();
                 }
-                Err(error) => {
-                    error!(%error, records = batch.len(), "cannot open the audit log");
-                    let error = Arc::new(error);
-                    for line in batch.drain(..) {
-                        let _ = line.written.send(Err(Arc::clone(&error)));
-                    }
-                    continue;
-                }
+                Ok(())
             }
         }
-        buffer.clear();
-        if torn {
-            buffer.push(b'\n');
-        }
-        for line in &batch {
-            buffer.extend_from_slice(&line.bytes);
-        }
-        failpoint::reached("audit.before-write");
-        let outcome = file.write_all(&buffer).and_then(|()| match durability {
-            Durability::Write => Ok(()),
-            Durability::Fsync => file.sync_data(),
-        });
-        failpoint::reached("audit.after-write");
-        torn = outcome.is_err() && is_torn(&file);
-        let outcome = outcome.map_err(Arc::new);
-        if let Err(error) = &outcome {
-            error!(%error, records = batch.len(), "cannot write the audit log");
-        }
-        failing.store(outcome.is_err(), Ordering::Relaxed);
-        for line in batch.drain(..) {
-            // A caller that went away is served all the same: its record is written.
-            let _ = line.written.send(outcome.clone());
+    }
+
+    /// Writes what waits and what was only counted, signs it, and makes it safe. What
+    /// comes later is refused.
+    pub async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        let farewell = async {
+            if self.messages.send(Message::Close(done)).await.is_ok() {
+                // It is gone when it has done what it could.
+                let _ = closed.await;
+            }
+        };
+        if timeout(FAREWELL, farewell).await.is_err() {
+            warn!("the audit log could not be closed in time");
         }
     }
-}
 
-fn open(path: &Path) -> std::io::Result<File> {
-    // Read to see how it ends, and only then.
-    OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)
-}
-
-/// Whether the file is still the one of this name. What is no file, such as a
-/// device, stays what it is.
-fn is_at(file: &File, path: &Path) -> bool {
-    let Ok(open) = file.metadata() else { return true };
-    let named = std::fs::metadata(path);
-    named.is_ok_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino()))
-}
-
-/// Whether the file ends in the middle of a line. Where that cannot be found out,
-/// an empty line too many does less harm than a spoilt record.
-fn is_torn(file: &File) -> bool {
-    let Ok(about) = file.metadata() else { return true };
-    let Some(last) = about.len().checked_sub(1) else { return false };
-    let mut byte = [0];
-    file.read_exact_at(&mut byte, last).is_err() || byte != *b"\n"
+    /// Has the writer look at what there is to do. One that has messages will do so
+    /// anyway.
+    fn wake(&self) {
+        let _ = self.messages.try_send(Message::Wake);
+    }
 }
 
 /// Why a record was not written.
@@ -213,21 +225,20 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The record cannot be written.
     #[error("cannot write the audit log")]
     Write {
         /// Why.
-        source: Arc<std::io::Error>,
+        source: Arc<io::Error>,
     },
 }
 
 impl Error {
     /// The log could not be written a moment ago, so nothing is begun.
-    #[must_use]
-    pub fn failing() -> Self {
-        Self::Write { source: Arc::new(std::io::Error::other("the log cannot be written")) }
+    fn failing() -> Self {
+        Self::Write { source: Arc::new(io::Error::other("the log cannot be written")) }
     }
 }
 

@@ -1,11 +1,12 @@
 //! What is recorded: an allow-list of fields.
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 use skms_backend::SignatureAlgorithm;
 
-use crate::model::{BackendName, KeyId, Reason};
+use super::entry;
+use crate::model::{BackendName, Code, KeyId, Reason};
 
 /// One line of the log.
 #[derive(Debug, Serialize)]
@@ -16,8 +17,14 @@ pub struct Record<'a> {
     pub phase: Phase,
     /// The id of the call; a client sees it in every error.
     pub request_id: &'a str,
-    /// Who called.
+    /// Who called: issuer and subject.
     pub caller: &'a str,
+    /// Who vouches for it: the configured name of an issuer or authority.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<&'a str>,
+    /// Whom that vouches for, in its own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<&'a str>,
     /// The tenant it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<&'a str>,
@@ -42,7 +49,7 @@ pub struct Record<'a> {
     pub facts: Facts,
     /// How it ended; absent while it has not.
     #[serde(flatten)]
-    pub outcome: Option<Outcome<'a>>,
+    pub outcome: Option<Outcome>,
 }
 
 /// Somebody who was refused before it was known what it wanted, or who it is.
@@ -115,13 +122,59 @@ pub enum InputKind {
 }
 
 /// How a call ended.
-#[derive(Debug, Serialize)]
-pub struct Outcome<'a> {
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Outcome {
     /// `ok`, or the reason for which it was refused.
-    pub result: Cow<'a, str>,
+    result: &'static str,
+    /// The code of gRPC.
+    code: &'static str,
+    /// What its caller was not told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'static str>,
     /// How long it took, from the decision on.
     #[serde(rename = "latency_us", serialize_with = "micros")]
-    pub latency: Duration,
+    latency: Duration,
+}
+
+impl Outcome {
+    /// It was done.
+    #[must_use]
+    pub const fn done(latency: Duration) -> Self {
+        Self { result: "ok", code: Code::Ok.name(), detail: None, latency }
+    }
+
+    /// It was refused, or failed.
+    #[must_use]
+    pub const fn refused(reason: Reason, latency: Duration) -> Self {
+        Self { result: reason.text(), code: Code::of(reason).name(), detail: None, latency }
+    }
+}
+
+impl Refused<'_> {
+    /// The record of it alone.
+    pub(super) fn record(&self) -> Record<'_> {
+        Record {
+            time: entry::now(),
+            phase: Phase::Outcome,
+            request_id: self.request_id,
+            caller: self.source,
+            issuer: None,
+            subject: None,
+            tenant: None,
+            authenticated_by: "none",
+            certificate: self.certificate,
+            peer: self.peer,
+            action: self.rpc,
+            decision: "deny",
+            policies: &[],
+            key: None,
+            facts: Facts::default(),
+            outcome: Some(Outcome {
+                detail: Some(self.detail),
+                ..Outcome::refused(self.reason, Duration::ZERO)
+            }),
+        }
+    }
 }
 
 fn micros<S: serde::Serializer>(latency: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

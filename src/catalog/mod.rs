@@ -14,6 +14,7 @@
 //!
 //! **Invariant:** the view never shows what is not committed.
 
+mod anchors;
 mod config;
 mod idempotency;
 mod rows;
@@ -27,6 +28,7 @@ use parking_lot::Mutex;
 use skms_backend::{GeneratedKey, KeyRef, KeyTag};
 use uuid::Uuid;
 
+pub use self::anchors::anchors;
 pub use self::config::Config;
 pub use self::idempotency::{Idempotency, REQUEST_ID_LIFETIME};
 use self::{store::Store, view::View};

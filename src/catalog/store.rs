@@ -22,8 +22,11 @@ use crate::{
 };
 
 /// Every step of the schema, in order; a step is never changed, only added.
-const STEPS: &[M<'static>] =
-    &[M::up(include_str!("sql/0001_keys.sql")), M::up(include_str!("sql/0002_tenants.sql"))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("sql/0001_keys.sql")),
+    M::up(include_str!("sql/0002_tenants.sql")),
+    M::up(include_str!("sql/0003_audit_anchors.sql")),
+];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
 /// How long changes are kept, and tags that were given up: thousands of sweeps
@@ -82,6 +85,10 @@ impl Store {
 
     pub(super) const fn instance(&self) -> Uuid {
         self.instance
+    }
+
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Every key with all that belongs to it.
@@ -275,7 +282,7 @@ impl Store {
 
     /// A transaction, if the file is still the one of its name: what is written to
     /// one that was removed or replaced is gone after a restart.
-    fn begin(&mut self) -> Result<Transaction<'_>, Error> {
+    pub(super) fn begin(&mut self) -> Result<Transaction<'_>, Error> {
         if identity(&self.path).ok() != Some(self.file) {
             return Err(Error::Replaced { path: self.path.clone() });
         }

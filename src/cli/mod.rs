@@ -4,6 +4,7 @@
 //! Results go to stdout and everything else to stderr, so that a result can be
 //! piped. The exit codes are listed in [`exit`].
 
+mod audit;
 mod backends;
 mod check;
 mod completions;
@@ -64,6 +65,8 @@ enum Command {
     Check(check::Args),
     #[command(subcommand)]
     Policy(Box<policy::Command>),
+    #[command(subcommand)]
+    Audit(audit::Command),
     #[command(subcommand)]
     Token(token::Command),
     #[command(flatten)]
@@ -141,6 +144,9 @@ fn dispatch(
             *command,
             &mut Context { settings: Settings::resolve(cli.flags, variable)?, terminal },
         ),
+        Command::Audit(command) => {
+            audit::run(command, &mut Context { settings: Settings::resolve(cli.flags, variable)?, terminal })
+        }
         Command::Token(command) => token::run(command, terminal),
         Command::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),
         Command::Call(call) => {

@@ -1,14 +1,12 @@
 //! Who may not call a method at all, on no key, is refused here: before its body is
 //! decoded. Which keys a caller may use is decided at the gate.
 
-use std::time::SystemTime;
-
 use http::Response;
 use tonic::body::Body;
 
 use super::{Arrived, Guards};
 use crate::{
-    audit::{Facts, Outcome, Phase, Record},
+    audit::{self, Facts, Outcome, Phase, Record},
     auth::Caller,
     model::{Action, Reason},
     rpc::status,
@@ -27,12 +25,13 @@ pub(super) async fn may_call(
         return Ok(());
     }
     metrics().authorization_denied(Step::Method);
-    let result = Reason::MethodNotAllowed.text();
     let record = Record {
-        time: humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
+        time: audit::now(),
         phase: Phase::Outcome,
         request_id: arrived.request_id,
         caller: caller.id(),
+        issuer: Some(caller.issuer()),
+        subject: Some(caller.subject()),
         tenant: caller.tenant(),
         authenticated_by: caller.method().name(),
         certificate: arrived.peer.fingerprint.as_deref(),
@@ -42,7 +41,7 @@ pub(super) async fn may_call(
         policies: &decision.policies,
         key: None,
         facts: Facts::default(),
-        outcome: Some(Outcome { result: result.into(), latency: arrived.begun.elapsed() }),
+        outcome: Some(Outcome::refused(Reason::MethodNotAllowed, arrived.begun.elapsed())),
     };
     let (reason, message) = match guards.log.append(&record).await {
         Ok(()) => (Reason::MethodNotAllowed, "the caller may not call this method"),

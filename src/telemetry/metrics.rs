@@ -86,6 +86,9 @@ pub struct Metrics {
     audit_failing: Gauge,
     audit_checkpoint: Gauge,
     audit_checkpoint_age: Fraction,
+    audit_anchor: Gauge,
+    audit_anchor_failures: Counter,
+    audit_anchor_mismatches: Counter,
     certificate_expiry: Family<Listener, Fraction>,
     jwks_age: Family<Issuer, Fraction>,
     policy_generation: Gauge,
@@ -272,6 +275,21 @@ impl Metrics {
                 Fraction::default(),
                 "audit_checkpoint_age",
                 "Age of the last signed checkpoint of the audit log",
+            ),
+            audit_anchor: list.add(
+                Gauge::default(),
+                "audit_anchor_sequence",
+                "Number of the last checkpoint of the audit log that is known outside of it",
+            ),
+            audit_anchor_failures: list.add(
+                Counter::default(),
+                "audit_anchor_failures",
+                "Checkpoints of the audit log that could not be made known outside of it",
+            ),
+            audit_anchor_mismatches: list.add(
+                Counter::default(),
+                "audit_anchor_mismatches",
+                "Starts with an audit log that was not the one that was anchored",
             ),
             certificate_expiry: list.add_in(
                 Unit::Seconds,

@@ -74,6 +74,21 @@ impl Metrics {
         self.audit_failures.inc_by(records as u64);
     }
 
+    /// A checkpoint of the audit log is known outside of it.
+    pub fn audit_anchored(&self, number: u64) {
+        self.audit_anchor.set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
+    /// A checkpoint of the audit log could not be made known outside of it.
+    pub fn audit_not_anchored(&self) {
+        self.audit_anchor_failures.inc();
+    }
+
+    /// The audit log was not the one that was anchored.
+    pub fn audit_mismatch(&self) {
+        self.audit_anchor_mismatches.inc();
+    }
+
     /// A listener has a certificate that expires then.
     pub fn certificate_expires(&self, listener: &str, when: SystemTime) {
         let when = when.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();

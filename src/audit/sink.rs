@@ -1,0 +1,163 @@
+//! The file that is written: opened, found moved, mended, rotated.
+//!
+//! **Invariant:** a record that was written is never touched again. What is cut off
+//! are bytes of a write that failed, whose callers were told so.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use tracing::{error, info, warn};
+
+use super::{
+    Durability,
+    chain::Link,
+    entry::{Foreign, Why},
+    files,
+};
+
+/// The file that is written.
+pub(super) struct Sink {
+    path: PathBuf,
+    durability: Durability,
+    file: File,
+    /// How long it is with all that was written as a whole.
+    length: u64,
+    /// The number of its first record, once it has one.
+    first: Option<u64>,
+    /// Whether the last write may have left something behind.
+    damaged: bool,
+    /// From which length on it is rotated.
+    enough: u64,
+    rotate_bytes: u64,
+    /// Whether it has its last name already.
+    rotated: bool,
+}
+
+/// What a file that was just opened wants to be told in its first new line.
+pub(super) struct Opened {
+    pub(super) why: Why,
+    /// The last place in the chain that is in it.
+    pub(super) link: Option<Link>,
+    pub(super) foreign: Option<Foreign>,
+    /// Whether a line feed must come first.
+    pub(super) torn: bool,
+}
+
+impl Sink {
+    pub(super) fn open(
+        path: &Path,
+        durability: Durability,
+        rotate_bytes: u64,
+        why: Why,
+    ) -> io::Result<(Self, Opened)> {
+        // Read to see how it ends, and only then.
+        let file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
+        // Two that write one chain would tear it. A system that has no locks has none.
+        if file.metadata()?.is_file() && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, "it is in use by another gateway"));
+        }
+        let end = files::end(&file)?;
+        let (length, first) = (file.metadata()?.len(), files::first(&file)?);
+        let opened = Opened { why, link: end.link, foreign: end.foreign, torn: end.torn };
+        let enough = if rotate_bytes == 0 { u64::MAX } else { rotate_bytes };
+        let path = path.to_owned();
+        let sink = Self {
+            path,
+            durability,
+            file,
+            length,
+            first,
+            damaged: false,
+            enough,
+            rotate_bytes,
+            rotated: false,
+        };
+        Ok((sink, opened))
+    }
+
+    /// Makes sure that what is written next goes where readers look for it and begins
+    /// a line. Says so where that is another file than before.
+    pub(super) fn settle(&mut self) -> io::Result<Option<Opened>> {
+        if !self.is_in_place() {
+            // Moved away to be kept, or removed.
+            let (sink, opened) = Self::open(&self.path, self.durability, self.rotate_bytes, Why::Rotated)?;
+            if self.rotated {
+                info!(path = %self.path.display(), "the audit log was rotated");
+            } else {
+                warn!(path = %self.path.display(), "the audit log was moved; begun anew");
+            }
+            *self = sink;
+            return Ok(Some(opened));
+        }
+        if self.damaged {
+            let about = self.file.metadata()?;
+            if about.is_file() && about.len() > self.length {
+                self.file.set_len(self.length)?;
+            }
+            self.damaged = false;
+        }
+        Ok(None)
+    }
+
+    /// Writes whole lines, of which the first has this number.
+    pub(super) fn write(&mut self, lines: &[u8], first: u64) -> io::Result<()> {
+        // Until the opposite is known.
+        self.damaged = true;
+        self.file.write_all(lines)?;
+        if self.durability == Durability::Fsync {
+            self.file.sync_data()?;
+        }
+        self.damaged = false;
+        self.length += u64::try_from(lines.len()).unwrap_or_default();
+        self.first.get_or_insert(first);
+        Ok(())
+    }
+
+    /// Whether it is time to begin another file.
+    pub(super) const fn is_long_enough(&self) -> bool {
+        self.length >= self.enough
+    }
+
+    /// Gives the file the name under which it is kept. It goes on being written where
+    /// that cannot be done: a log that is too long is better than none.
+    pub(super) fn rotate(&mut self) {
+        let Some(first) = self.first else { return };
+        let kept = files::rotated_name(&self.path, first);
+        let taken = fs::symlink_metadata(&kept).is_ok();
+        let renamed = if taken {
+            Err(io::ErrorKind::AlreadyExists.into())
+        } else {
+            self.file.sync_all().and_then(|()| fs::rename(&self.path, &kept))
+        };
+        match renamed {
+            Ok(()) => (self.rotated, self.enough) = (true, u64::MAX),
+            Err(error) => {
+                error!(%error, path = %kept.display(), "cannot rotate the audit log; it grows on");
+                self.enough = self.length.saturating_add(self.rotate_bytes);
+            }
+        }
+    }
+
+    /// As after a write that failed.
+    #[cfg(test)]
+    pub(super) const fn damage(&mut self) {
+        self.damaged = true;
+    }
+
+    /// The file, for whoever makes it safe on another thread.
+    pub(super) fn share(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Whether the file is still the one of this name. What is no file, such as a
+    /// device, stays what it is.
+    fn is_in_place(&self) -> bool {
+        let Ok(open) = self.file.metadata() else { return true };
+        let named = fs::metadata(&self.path);
+        named.is_ok_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino()))
+    }
+}

@@ -1,0 +1,118 @@
+//! A log that cannot be written: nobody waits, nobody is answered, and it recovers by
+//! itself.
+
+use std::{
+    io::{Read as _, Write as _},
+    process::Command,
+};
+
+use super::*;
+use crate::audit::{entry::Why, sink::Sink};
+
+#[test]
+fn a_log_that_cannot_be_written_is_not_begun() {
+    let config = Config { path: FULL.into(), ..Config::default() };
+    let Err(Error::Write { source }) = Log::open(&config) else { panic!("written to a full disk") };
+    assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+}
+
+#[test]
+fn a_write_that_failed_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let (mut sink, _) = Sink::open(&path, Durability::Write, 0, Why::Start).unwrap();
+    sink.write(b"first\n", 1).unwrap();
+    // What a disk that became full in the middle has taken.
+    fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"seco").unwrap();
+    sink.damage();
+    assert!(sink.settle().unwrap().is_none());
+    sink.write(b"third\n", 2).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "first\nthird\n");
+}
+
+/// The directory is gone, so the file that was moved away cannot be begun anew.
+#[tokio::test]
+async fn a_log_that_fails_refuses_at_once_and_recovers_by_itself() {
+    let shelf = Shelf::new();
+    let log = shelf.open();
+    log.append(&record("0")).await.unwrap();
+    let (below, away) = (shelf.path().parent().unwrap(), shelf.directory.path().join("away"));
+    fs::rename(below, &away).unwrap();
+    for _ in 0..3 {
+        let begun = Instant::now();
+        assert!(matches!(log.append(&record("lost")).await, Err(Error::Write { .. })));
+        assert!(begun.elapsed() < Duration::from_millis(500));
+    }
+    assert!(log.check().is_err() && log.state().failing && !*log.healthy().borrow());
+
+    fs::rename(&away, below).unwrap();
+    // Nobody calls.
+    becomes(&log, true).await;
+    log.append(&record("1")).await.unwrap();
+    log.close().await;
+    assert_eq!(shelf.ids(), ids(0..2));
+    let resumed = shelf.of_kind("resumed");
+    assert_eq!((resumed.len(), &resumed[0]["unanswered"]), (1, &4.into()));
+    assert!(shelf.verify().good);
+}
+
+/// A pipe that nobody reads takes so much and then no more, like a disk that hangs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_hangs_keeps_nobody_waiting() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let mut reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let log = Log::open(&Config { path, ..Config::default() }).unwrap();
+    // Until it is full.
+    let (mut written, begun) = (0, Instant::now());
+    let hangs = loop {
+        let begun = Instant::now();
+        match log.append(&record("x")).await {
+            Ok(()) => written += 1,
+            Err(_) => break begun.elapsed(),
+        }
+    };
+    assert!(hangs < Duration::from_millis(1000), "{hangs:?}");
+    assert!(written > 10 && begun.elapsed() < Duration::from_secs(10));
+    assert!(!*log.healthy().borrow());
+    let refused = Instant::now();
+    assert!(log.append(&record("x")).await.is_err());
+    assert!(refused.elapsed() < Duration::from_millis(100));
+
+    // Somebody reads again.
+    let text = Arc::new(Mutex::new(Vec::new()));
+    let read = Arc::clone(&text);
+    thread::spawn(move || {
+        let mut block = [0; 4096];
+        while let Ok(length) = reader.read(&mut block) {
+            read.lock().extend_from_slice(&block[..length]);
+        }
+    });
+    becomes(&log, true).await;
+    log.append(&record("last")).await.unwrap();
+    let text = || String::from_utf8(text.lock().clone()).unwrap();
+    while !text().contains("\"last\"") {
+        tokio::task::yield_now().await;
+    }
+    let resumed = text().lines().find(|line| line.contains("\"resumed\"")).map(str::to_owned);
+    let resumed: Value = serde_json::from_str(&resumed.unwrap()).unwrap();
+    assert_eq!(resumed["unanswered"], 2);
+}
+
+#[tokio::test]
+async fn a_writer_that_is_gone_refuses_instead_of_waiting() {
+    let state = Arc::new(State::new(0));
+    let (messages, waiting) = mpsc::channel(1);
+    drop(waiting);
+    let log = Log { messages, state: Arc::clone(&state) };
+    assert!(matches!(log.append(&record("lost")).await, Err(Error::Write { .. })));
+    log.close().await;
+
+    // It dies while the record waits.
+    let (messages, mut waiting) = mpsc::channel::<Message>(1);
+    let log = Log { messages, state };
+    let lost = record("lost");
+    let (outcome, ()) = tokio::join!(log.append(&lost), async { drop(waiting.recv().await) });
+    assert!(matches!(outcome, Err(Error::Write { .. })));
+}
