@@ -157,11 +157,12 @@ impl Home {
         names
     }
 
-    /// The lines of the audit log.
+    /// The decisions in the audit log, without what the log says of itself.
     #[must_use]
     pub fn audit(&self) -> Vec<serde_json::Value> {
         let text = fs::read_to_string(self.path().join("audit.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.filter(|line| line["kind"] == "decision").collect()
     }
 
     /// Writes the configuration file and says where it is.

@@ -6,6 +6,7 @@
 
 use std::{
     fs::File,
+    os::unix::fs::MetadataExt as _,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -34,8 +35,11 @@ struct Desk {
 
 #[derive(Default)]
 struct State {
+    /// Files that are not safe yet: the one that is written, and those that were
+    /// rotated meanwhile.
+    files: Vec<File>,
     /// The latest checkpoint alone: whoever knows it needs no earlier one.
-    next: Option<(File, Anchor)>,
+    next: Option<Anchor>,
     closing: bool,
     closed: bool,
 }
@@ -50,7 +54,11 @@ impl Keeper {
 
     /// Has this checkpoint, and all that is before it in the file, made safe and known.
     pub(super) fn keep(&self, file: File, anchor: Anchor) {
-        self.desk.state.lock().next = Some((file, anchor));
+        let mut state = self.desk.state.lock();
+        if !state.files.last().is_some_and(|last| is_same(last, &file)) {
+            state.files.push(file);
+        }
+        state.next = Some(anchor);
         self.desk.changed.notify_all();
     }
 
@@ -79,10 +87,14 @@ impl Drop for Keeper {
 impl Desk {
     fn run(&self, anchors: &[Arc<dyn Anchors>]) {
         let mut failing = vec![false; anchors.len()];
-        while let Some((file, anchor)) = self.next() {
-            match file.sync_data() {
+        while let Some((files, anchor)) = self.next() {
+            match files.iter().try_for_each(File::sync_data) {
                 Ok(()) => keep(anchors, &anchor, &mut failing),
-                Err(error) => error!(%error, "cannot make the audit log safe on its disk; not anchored"),
+                Err(error) => {
+                    error!(%error, "cannot make the audit log safe on its disk; not anchored");
+                    // No later checkpoint is an anchor before these are safe.
+                    self.state.lock().files.splice(0..0, files);
+                }
             }
             let mut state = self.state.lock();
             let until = Instant::now() + PACE;
@@ -92,11 +104,11 @@ impl Desk {
         self.changed.notify_all();
     }
 
-    fn next(&self) -> Option<(File, Anchor)> {
+    fn next(&self) -> Option<(Vec<File>, Anchor)> {
         let mut state = self.state.lock();
         loop {
             if let Some(next) = state.next.take() {
-                return Some(next);
+                return Some((std::mem::take(&mut state.files), next));
             }
             if state.closing {
                 return None;
@@ -104,6 +116,11 @@ impl Desk {
             self.changed.wait(&mut state);
         }
     }
+}
+
+fn is_same(one: &File, other: &File) -> bool {
+    let identity = |file: &File| file.metadata().ok().map(|about| (about.dev(), about.ino()));
+    identity(one) == identity(other)
 }
 
 fn keep(anchors: &[Arc<dyn Anchors>], anchor: &Anchor, failing: &mut [bool]) {

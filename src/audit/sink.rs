@@ -128,11 +128,8 @@ impl Sink {
         let Some(first) = self.first else { return };
         let kept = files::rotated_name(&self.path, first);
         let taken = fs::symlink_metadata(&kept).is_ok();
-        let renamed = if taken {
-            Err(io::ErrorKind::AlreadyExists.into())
-        } else {
-            self.file.sync_all().and_then(|()| fs::rename(&self.path, &kept))
-        };
+        let renamed =
+            if taken { Err(io::ErrorKind::AlreadyExists.into()) } else { fs::rename(&self.path, &kept) };
         match renamed {
             Ok(()) => (self.rotated, self.enough) = (true, u64::MAX),
             Err(error) => {

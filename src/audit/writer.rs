@@ -49,10 +49,12 @@ pub(super) struct Writer {
     sink: Sink,
     /// The place after all that was written.
     link: Link,
-    /// What the log says of itself, to be written before anything else.
-    own: Vec<Entry>,
-    /// Whether a line feed must come before that.
+    /// What the file that was opened must be told first, and whether a line feed must
+    /// come before that.
+    open: Option<Entry>,
     torn: bool,
+    /// What else the log says of itself, to be written before any record.
+    own: Vec<Entry>,
     state: Arc<State>,
     signer: Option<Arc<dyn Signer>>,
     keeper: Keeper,
@@ -76,8 +78,9 @@ impl Writer {
         let mut writer = Self {
             sink,
             link,
-            own: vec![Entry::new(Kind::Open, &open)?],
+            open: Some(Entry::new(Kind::Open, &open)?),
             torn,
+            own: Vec::new(),
             state,
             signer,
             keeper,
@@ -228,7 +231,7 @@ impl Writer {
                 foreign: opened.foreign,
             };
             self.torn = opened.torn;
-            self.own.insert(0, Entry::new(Kind::Open, &open)?);
+            self.open = Some(Entry::new(Kind::Open, &open)?);
         }
         let lost = self.state.lost();
         let resumed = self.has_resumed().then(|| Resumed {
@@ -237,7 +240,7 @@ impl Writer {
             unanswered: lost,
         });
         let resumed = resumed.map(|resumed| Entry::new(Kind::Resumed, &resumed)).transpose()?;
-        let lines = || self.own.iter().chain(&resumed).chain(records);
+        let lines = || self.open.iter().chain(&self.own).chain(&resumed).chain(records);
         let (first, mut link) = (self.link.sequence + 1, self.link);
         self.buffer.clear();
         self.buffer.reserve(lines().map(Entry::length).sum());
@@ -256,8 +259,8 @@ impl Writer {
             self.unsigned_since.get_or_insert_with(Instant::now);
         }
         self.link = link;
+        (self.open, self.torn) = (None, false);
         self.own.clear();
-        self.torn = false;
         if resumed.is_some() {
             self.state.told(lost);
         }

@@ -1,5 +1,6 @@
 //! The promises of the catalog, through its public functions and real files.
 
+mod anchors;
 mod disk;
 mod requests;
 mod rotation;

@@ -1,6 +1,7 @@
 //! Whole commands against a server in the same process: what is printed where,
 //! and with which exit code.
 
+mod audit;
 mod token;
 
 use std::{ffi::OsString, fs, io, io::Write, sync::Arc};

@@ -37,7 +37,7 @@ pub(crate) const KEY: &str = "audit.key";
 pub(crate) const PUBLIC: &str = "audit.pub";
 
 /// Who vouches for the log of this configuration.
-pub(super) fn of(
+pub(crate) fn of(
     audit: &audit::Config,
     catalog: &catalog::Config,
     keeper: &Arc<Catalog>,

@@ -112,7 +112,7 @@ impl<'a, 'b> Scan<'a, 'b> {
             None => self.found(Problem::UnknownKind { sequence: line.sequence }),
         }
         if let Some(anchored) = self.log.anchors.remove(&line.sequence) {
-            if anchored == line.hash {
+            if anchored.iter().all(|hash| *hash == line.hash) {
                 self.log.anchored = Some(line.sequence);
             } else {
                 self.found(Problem::NotAnchored { sequence: line.sequence });

@@ -67,7 +67,8 @@ pub fn verify(paths: &[PathBuf], against: &Against) -> io::Result<Report> {
 /// The chain as far as it was followed.
 struct Log<'a> {
     against: &'a Against,
-    anchors: BTreeMap<u64, Hash>,
+    /// By number; two witnesses may not agree, and then one of them is right.
+    anchors: BTreeMap<u64, Vec<Hash>>,
     /// The last line, and whether there was one.
     link: Link,
     begun: bool,
@@ -83,9 +84,13 @@ struct Log<'a> {
 
 impl<'a> Log<'a> {
     fn new(against: &'a Against) -> Self {
+        let mut anchors: BTreeMap<u64, Vec<Hash>> = BTreeMap::new();
+        for anchor in &against.anchors {
+            anchors.entry(anchor.sequence).or_default().push(anchor.hash);
+        }
         Self {
             against,
-            anchors: against.anchors.iter().map(|anchor| (anchor.sequence, anchor.hash)).collect(),
+            anchors,
             link: Link::START,
             begun: false,
             first: 0,
@@ -108,16 +113,14 @@ impl<'a> Log<'a> {
 
     fn report(mut self, last_file: Option<&PathBuf>) -> Report {
         // What was anchored and never came by.
-        let wanted = self.against.first.unwrap_or(1);
-        for anchor in std::mem::take(&mut self.anchors).into_keys() {
-            if anchor > self.link.sequence {
-                let path = last_file.map_or_else(PathBuf::new, Clone::clone);
-                let problem = Problem::Truncated { last: self.link.sequence, anchor };
-                self.findings.add(&path, None, problem);
-            } else if anchor >= wanted {
-                let path = last_file.map_or_else(PathBuf::new, Clone::clone);
-                self.findings.add(&path, None, Problem::AnchorMissing { anchor });
-            }
+        let (end, wanted) = (self.link.sequence, self.against.first.unwrap_or(1));
+        let path = last_file.cloned().unwrap_or_default();
+        let mut missing = std::mem::take(&mut self.anchors);
+        if let Some(anchor) = missing.split_off(&(end + 1)).into_keys().next_back() {
+            self.findings.add(&path, None, Problem::Truncated { last: end, anchor });
+        }
+        for anchor in missing.into_keys().filter(|anchor| *anchor >= wanted) {
+            self.findings.add(&path, None, Problem::AnchorMissing { anchor });
         }
         if self.unchecked > 0 {
             let checkpoints = self.unchecked;

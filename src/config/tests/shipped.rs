@@ -33,6 +33,8 @@ fn the_example_shows_the_defaults() {
          [auth.certificates.mesh.subjects.'spiffe://corp.example/payroll']\nroles = ['signer']\n\
          tenant = 'payroll'\n\
          [auth.unix.operator]\nuid = 1000\ntenant = 'payroll'\n\
+         [audit]\nsigning_key = 'file:/etc/skms/audit.key'\n\
+         anchor_file = '/var/lib/skms/audit.anchors.jsonl'\n\
          [backends.pkcs11.my-hsm]\nmodule = '/usr/lib/vendor/libpkcs11.so'\ntoken = 'label:production'\n\
          pin = 'file:/etc/skms/my-hsm.pin'\n\
          [backends.software.my-keys]\nmaster_key = 'file:/etc/skms/master.key'\n",
