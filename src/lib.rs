@@ -46,7 +46,8 @@
 //! **Invariant:** a device is used only through a [`gate::Permit`], which only the
 //! gate makes, after a decision.
 //!
-//! **Invariant:** no answer leaves before its audit record is written.
+//! **Invariant:** no answer leaves before its audit record is written, and whatever is
+//! changed in the log before its last anchor is found.
 //!
 //! **Invariant:** the API is served in plain text to this machine only; a client
 //! certificate is worth what it is worth now, and no connection outlives it.

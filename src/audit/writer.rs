@@ -138,6 +138,7 @@ impl Writer {
         }
         // Without a farewell it is a start that failed, or a crash.
         if let Some(closed) = closed {
+            // The file is another's to open when that is said.
             self.finish();
             let _ = closed.send(());
         }
@@ -304,7 +305,7 @@ impl Writer {
     }
 
     /// Writes what was only counted, signs, and makes all of it safe.
-    fn finish(&mut self) {
+    fn finish(mut self) {
         let refusals = self.state.refusals.lock().take(Instant::now(), true);
         self.own.extend(refusals);
         let _ = self.write(&[]);
