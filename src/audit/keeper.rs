@@ -62,6 +62,11 @@ impl Keeper {
         self.desk.changed.notify_all();
     }
 
+    /// Has this file made safe, too, before anything is known that comes after it.
+    pub(super) fn remember(&self, file: File) {
+        self.desk.state.lock().files.push(file);
+    }
+
     /// Does what is left to do, and waits for it, but not for ever.
     pub(super) fn close(&self, patience: Duration) {
         let mut state = self.desk.state.lock();

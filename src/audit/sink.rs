@@ -45,6 +45,8 @@ pub(super) struct Opened {
     pub(super) foreign: Option<Foreign>,
     /// Whether a line feed must come first.
     pub(super) torn: bool,
+    /// The file before it, which may not be safe on its disk yet.
+    pub(super) before: Option<File>,
 }
 
 impl Sink {
@@ -62,7 +64,7 @@ impl Sink {
         }
         let end = files::end(&file)?;
         let (length, first) = (file.metadata()?.len(), files::first(&file)?);
-        let opened = Opened { why, link: end.link, foreign: end.foreign, torn: end.torn };
+        let opened = Opened { why, link: end.link, foreign: end.foreign, torn: end.torn, before: None };
         let enough = if rotate_bytes == 0 { u64::MAX } else { rotate_bytes };
         let path = path.to_owned();
         let sink = Self {
@@ -84,13 +86,14 @@ impl Sink {
     pub(super) fn settle(&mut self) -> io::Result<Option<Opened>> {
         if !self.is_in_place() {
             // Moved away to be kept, or removed.
-            let (sink, opened) = Self::open(&self.path, self.durability, self.rotate_bytes, Why::Rotated)?;
+            let (sink, mut opened) =
+                Self::open(&self.path, self.durability, self.rotate_bytes, Why::Rotated)?;
             if self.rotated {
                 info!(path = %self.path.display(), "the audit log was rotated");
             } else {
                 warn!(path = %self.path.display(), "the audit log was moved; begun anew");
             }
-            *self = sink;
+            opened.before = Some(std::mem::replace(self, sink).file);
             return Ok(Some(opened));
         }
         if self.damaged {

@@ -232,6 +232,9 @@ impl Writer {
                 foreign: opened.foreign,
             };
             self.torn = opened.torn;
+            if let Some(before) = opened.before.filter(|_| self.signer.is_some()) {
+                self.keeper.remember(before);
+            }
             self.open = Some(Entry::new(Kind::Open, &open)?);
         }
         let lost = self.state.lost();
