@@ -10,7 +10,8 @@ pub struct Peer {
     /// Where it is, as it stands in records: `127.0.0.1:40312`, or `unix:uid=1000` with
     /// the user that the kernel vouches for.
     pub address: Arc<str>,
-    /// Whose failures are counted together: the address without its port, or the user.
+    /// Whose failures are counted together: the IPv4 address, the IPv6 network (/64), or
+    /// the user.
     pub source: Arc<str>,
     /// The user at the other end of a Unix socket.
     pub uid: Option<u32>,

@@ -7,7 +7,7 @@ use rcgen::{
     GeneralSubtree, IsCa, NameConstraints, SanType,
 };
 use rustls::AlertDescription::{
-    self, BadCertificate, CertificateExpired, CertificateRequired, CertificateRevoked, DecryptError,
+    self, CertificateExpired, CertificateRequired, CertificateRevoked, CertificateUnknown, DecryptError,
     UnknownCA, UnsupportedCertificate,
 };
 use tokio::io::AsyncReadExt as _;
@@ -107,14 +107,14 @@ async fn a_certificate_is_taken_only_if_all_of_it_is_right() {
         (
             "outside of what that may vouch for",
             Some(narrow.leaf(dns("bad.example"))),
-            Refused(BadCertificate),
+            Refused(CertificateUnknown),
         ),
-        ("a pattern outside of it", Some(narrow.leaf(dns("*.bad.example"))), Refused(BadCertificate)),
+        ("a pattern outside of it", Some(narrow.leaf(dns("*.bad.example"))), Refused(CertificateUnknown)),
         ("none", None, Refused(CertificateRequired)),
         (
             "one of an authority",
             Some(mesh.leaf(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))),
-            Refused(BadCertificate),
+            Refused(CertificateUnknown),
         ),
         (
             "for servers",
@@ -136,8 +136,8 @@ async fn a_certificate_is_taken_only_if_all_of_it_is_right() {
         ("of an authority of the same name", Some(stranger.client()), Refused(UnknownCA)),
         ("with the chain of somebody else", Some(forged), Refused(UnknownCA)),
         ("vouched for by itself", Some(pki::self_signed()), Refused(UnknownCA)),
-        ("signed with RSA-1024", Some(pki::weak(include_str!("weak/rsa1024.pem"))), Refused(BadCertificate)),
-        ("signed with SHA-1", Some(pki::weak(include_str!("weak/sha1.pem"))), Refused(BadCertificate)),
+        ("signed with RSA-1024", Some(pki::weak(include_str!("weak/rsa1024.pem"))), Refused(UnknownCA)),
+        ("signed with SHA-1", Some(pki::weak(include_str!("weak/sha1.pem"))), Refused(DecryptError)),
         ("of somebody else", Some(with_another_key), Refused(DecryptError)),
     ];
     expect(&served, &server, &table).await;

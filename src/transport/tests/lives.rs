@@ -12,7 +12,7 @@ use super::{
 };
 use crate::transport::{ClientCertificates, Connections};
 
-const SHORT: Duration = Duration::from_millis(150);
+const SHORT: Duration = Duration::from_millis(500);
 
 async fn over_tls(bounds: Connections) -> (Ca, Served) {
     let directory = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use super::{
-    pki::{self, Ca, write},
+    pki::{Ca, write},
     served::{self, Served},
     soon,
 };
@@ -80,7 +80,7 @@ async fn what_cannot_be_used_is_refused_and_the_old_one_stays() {
     client.who().await.unwrap();
     let before = world.shown().await;
     let (other, crl) = (world.server.server(), world.mesh.crl(&[1]));
-    let expired = world.server.leaf(|params| pki::end(params, Duration::ZERO));
+    let expired = world.server.leaf(|params| params.not_after = rcgen::date_time_ymd(2026, 1, 1));
     let early = world.server.leaf(|params| params.not_before = rcgen::date_time_ymd(4000, 1, 1));
     let half = |text: &str| text[..text.len() / 2].to_owned();
     let table = [

@@ -10,7 +10,12 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::ServerName,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
 use tokio::{net::TcpStream, sync::Semaphore, task::JoinHandle};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
@@ -36,8 +41,8 @@ pub(super) struct Served {
     pub(super) end: Arc<Semaphore>,
 }
 
-/// The grace of a stop: long for a test.
-pub(super) const GRACE: Duration = Duration::from_millis(300);
+/// The grace of a stop: long enough for a busy machine.
+pub(super) const GRACE: Duration = Duration::from_secs(2);
 
 /// Bounds that no test reaches unless it sets others.
 pub(super) fn bounds() -> Connections {
@@ -175,7 +180,12 @@ pub(super) fn client_with(
         .unwrap()
         .with_root_certificates(store);
     let mut config = match leaf {
-        Some(leaf) => builder.with_client_auth_cert(leaf.chain.clone(), leaf.key.clone_key()).unwrap(),
+        // Not by way of a check that the two go together, as not all of them do here.
+        Some(leaf) => {
+            let key = aws_lc_rs::sign::any_supported_type(&leaf.key).unwrap();
+            let certified = CertifiedKey::new(leaf.chain.clone(), key);
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+        }
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();

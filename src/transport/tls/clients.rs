@@ -86,7 +86,10 @@ impl Clients {
                 // the first by name, so that the same chain always means the same.
                 Ok(_) => vouching = vouching.or(Some(name)),
                 Err(error @ TlsError::InvalidCertificate(CertificateError::Revoked)) => return Err(error),
-                Err(TlsError::InvalidCertificate(CertificateError::UnknownIssuer)) => {}
+                // That it is not of this one says less than what another has against it.
+                Err(TlsError::InvalidCertificate(
+                    CertificateError::UnknownIssuer | CertificateError::BadSignature,
+                )) => {}
                 Err(error) => refused = error,
             }
         }

@@ -48,17 +48,20 @@ impl Credential {
     /// become one that does not take it.
     pub(in crate::transport) async fn withdrawn(&self, current: &mut watch::Receiver<Arc<Tls>>) {
         let left = self.expires.duration_since(SystemTime::now()).unwrap_or_default();
-        // Set by the clock on the wall as it is now. Should that be put forward, the age
-        // of the connection bounds what is missed.
+        // By the clock on the wall as it is now. Should that be set, the next look sees it.
         let ended = time::sleep(left);
         let refused = async {
-            while current.changed().await.is_ok() {
+            loop {
+                // A list goes out of date, and an authority ends, without any change.
+                if let Ok(Err(_)) = time::timeout(LOOK_AGAIN, current.changed()).await {
+                    // Nothing will change any more: the gateway stops.
+                    return std::future::pending().await;
+                }
                 let tls = Arc::clone(&current.borrow_and_update());
                 if !self.is_taken_by(&tls) {
                     return;
                 }
             }
-            std::future::pending().await
         };
         tokio::select! {
             () = ended => debug!("a client certificate has ended"),
@@ -90,6 +93,9 @@ pub(super) fn check(own: &CertificateDer<'_>) -> Result<(), TlsError> {
 fn parsed<'c>(own: &'c CertificateDer<'_>) -> Result<X509Certificate<'c>, TlsError> {
     parse_x509_certificate(own).map(|(_, parsed)| parsed).map_err(|_| malformed())
 }
+
+/// A look takes a tenth of a millisecond.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 /// What names count is not decided here, only what they are.
 fn described(

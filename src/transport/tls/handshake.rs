@@ -64,9 +64,11 @@ pub(in crate::transport) async fn shake(tls: &Tls, stream: Stream) -> Result<Sha
 
 fn failed(error: io::Error) -> Failed {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<TlsError>()) {
-        Some(refused @ (TlsError::InvalidCertificate(_) | TlsError::NoCertificatesPresented)) => {
-            Failed::Certificate(refused.clone())
-        }
+        Some(
+            refused @ (TlsError::InvalidCertificate(_)
+            | TlsError::InvalidCertRevocationList(_)
+            | TlsError::NoCertificatesPresented),
+        ) => Failed::Certificate(refused.clone()),
         _ => Failed::Tls(error),
     }
 }
