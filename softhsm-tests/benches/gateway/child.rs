@@ -23,6 +23,8 @@ pub(crate) const DEVICE: &str = "child-device";
 pub(crate) const SOFTWARE: &str = "child-software";
 /// A bare gRPC server.
 pub(crate) const ECHO: &str = "child-echo";
+/// The guards of the gateway, each alone.
+pub(crate) const GUARDS: &str = "child-guards";
 
 /// A child that answers every line with a line. Killed when this is dropped.
 pub(crate) struct Child {
@@ -57,9 +59,9 @@ impl Child {
         line.trim_end().to_owned()
     }
 
-    /// Has it sign on `lanes` threads for some time.
-    pub(crate) fn sign(&mut self, key_type: KeyType, lanes: usize, time: Duration) -> Sample {
-        writeln!(self.commands, "{key_type} {lanes} {}", time.as_millis()).unwrap();
+    /// Has it do one thing `lanes` times at once, over and over for some time.
+    pub(crate) fn measure(&mut self, what: &str, lanes: usize, time: Duration) -> Sample {
+        writeln!(self.commands, "{what} {lanes} {}", time.as_millis()).unwrap();
         Sample::parse(&self.line())
     }
 }
@@ -71,16 +73,21 @@ impl Drop for Child {
     }
 }
 
-/// The other side of [`Child::sign`]. `open` makes what signs once, on the thread
-/// that uses it. Returns when the parent has gone.
-pub(crate) fn answer(open: impl Fn(KeyType) -> Box<dyn FnMut()> + Sync) {
+/// The other side of [`Child::measure`]. Returns when the parent has gone.
+pub(crate) fn answer(measure: impl Fn(&str, usize, Duration) -> Sample) {
     for line in stdin().lines().map_while(Result::ok) {
-        let mut words = line.split(' ');
+        let mut words = line.rsplitn(3, ' ');
         let mut word = || words.next().unwrap();
-        let (key_type, lanes) = (word().parse().unwrap(), word().parse().unwrap());
         let time = Duration::from_millis(word().parse().unwrap());
-        println!("{}", run(&open, key_type, lanes, time).line());
+        let lanes = word().parse().unwrap();
+        println!("{}", measure(word(), lanes, time).line());
     }
+}
+
+/// The same for whoever signs, asked by the type of the key. `open` makes what signs
+/// once, on the thread that uses it.
+pub(crate) fn answer_signatures(open: impl Fn(KeyType) -> Box<dyn FnMut()> + Sync) {
+    answer(|key_type, lanes, time| run(&open, key_type.parse().unwrap(), lanes, time));
 }
 
 fn run(

@@ -42,7 +42,7 @@ pub(crate) fn serve() {
     let login = library.open_ro_session(slot).unwrap();
     login.login(UserType::User, Some(&AuthPin::new(env::var(PIN).unwrap().into()))).unwrap();
 
-    child::answer(|key_type| {
+    child::answer_signatures(|key_type| {
         let session = library.open_rw_session(slot).unwrap();
         let (kind, mechanism, input) = how(key_type);
         let wanted = [Attribute::Class(ObjectClass::PRIVATE_KEY), Attribute::KeyType(kind)];

@@ -39,6 +39,12 @@ impl Default for Sample {
 }
 
 impl Sample {
+    /// So many operations together, none of which was timed by itself.
+    pub(crate) fn counted(operations: u64, elapsed: Duration, cpu: Duration) -> Self {
+        let summary = Summary { operations, p50: Duration::ZERO, p99: Duration::ZERO };
+        Self { elapsed, cpu, summary: Some(summary), ..Self::default() }
+    }
+
     pub(crate) fn took(&mut self, latency: Duration) {
         self.latencies.saturating_record(u64::try_from(latency.as_nanos()).unwrap());
     }
@@ -109,15 +115,21 @@ pub(crate) struct Target {
     connections: Vec<KeyManagementClient<Authorized>>,
 }
 
+/// The way to a server without TLS.
+pub(crate) fn plain(endpoint: String) -> Endpoint {
+    Endpoint::from_shared(endpoint).unwrap()
+}
+
 /// More calls in flight than connections share them.
 const CONNECTIONS: usize = 4;
 
 impl Target {
-    /// Connects in the name of whoever has this token.
-    pub(crate) async fn connect(pid: u32, endpoint: &str, token: &str) -> Self {
+    /// Connects in the name of whoever has this token. `endpoint` says how, as made by
+    /// [`plain`] or with TLS.
+    pub(crate) async fn connect(pid: u32, endpoint: &Endpoint, token: &str) -> Self {
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
-            let channel = Endpoint::from_shared(endpoint.to_owned()).unwrap().connect().await.unwrap();
+            let channel = endpoint.connect().await.unwrap();
             connections.push(KeyManagementClient::with_interceptor(channel, Bearer::new(token)));
         }
         Self { pid, connections }

@@ -1,17 +1,18 @@
 //! The first benchmark: SignMessage beside what it is made of.
 //!
 //! `cargo bench -p skms-tests` starts a gateway, a bare gRPC server, SoftHSM2
-//! without a gateway and aws-lc-rs without a gateway, each in a process of its
-//! own, and measures them in turn, round after round, so that a busy machine is
-//! busy for all of them. What counts are the ratios within a round and the CPU
-//! time of a call; the medians over the rounds are printed as one table and
-//! written to `var/bench/summary.json`.
+//! without a gateway, aws-lc-rs without a gateway and the guards of the gateway each
+//! alone, each in a process of its own, and measures them in turn, round after round,
+//! so that a busy machine is busy for all of them. What counts are the ratios within
+//! a round and the CPU time of a call; the medians over the rounds are printed as
+//! two tables and written to `var/bench/summary.json`.
 //!
 //! **Invariant:** no time is asserted here; only a call that fails ends it.
 //!
 //! | | |
 //! |---|---|
 //! | `cargo bench -p skms-tests -- ec-p256` | only rows with this in their name, beside the bare RPC |
+//! | `cargo bench -p skms-tests -- costs` | only what the guards cost, and a whole SignMessage beside it |
 //! | `SKMS_BENCH_ROUNDS`, `SKMS_BENCH_MILLIS` | how many rounds, and how long each row is measured in one |
 //! | `SKMS_BENCH_PROGRAM` | another gateway program than the one of the tests |
 //! | `SKMS_BENCH_AGAINST` | a second gateway program, measured beside the first |
@@ -24,8 +25,10 @@
 )]
 
 mod child;
+mod costs;
 mod device;
 mod echo;
+mod guards;
 mod load;
 mod process;
 mod report;
@@ -49,6 +52,7 @@ fn main() {
         Some(child::DEVICE) => device::serve(),
         Some(child::SOFTWARE) => software::serve(),
         Some(child::ECHO) => echo::serve(),
+        Some(child::GUARDS) => guards::serve(),
         _ => compare(arguments.iter().find(|argument| !argument.starts_with("--")).map_or("", |only| only)),
     }
 }

@@ -8,6 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
+    costs::Costs,
     load::Sample,
     process::{Memory, load, machine},
     rows::{Row, What},
@@ -84,18 +85,21 @@ impl Report<'_> {
         bare.pop()
     }
 
+    /// The rows of the first table.
+    fn calls(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| !matches!(row.what, What::Guard(_)))
+    }
+
     /// Writes it as JSON, and says where.
     pub(crate) fn write(&self) -> PathBuf {
-        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("var/bench");
-        fs::create_dir_all(&directory).unwrap();
-        let path = directory.join("summary.json");
+        let path = directory().join("summary.json");
         fs::write(&path, format!("{:#}\n", self.json())).unwrap();
         path
     }
 
     fn json(&self) -> Value {
         let (cores, model) = machine();
-        let rows = self.rows.iter().map(|row| {
+        let rows = self.calls().map(|row| {
             let Figures { rate, p50, p99, cpu, of_bare, own_of_echo, added } = self.figures(row);
             json!({
                 "what": row.what.name(), "lanes": row.lanes, "ops_per_s": rate, "p50_us": p50, "p99_us": p99,
@@ -106,6 +110,7 @@ impl Report<'_> {
             "machine": { "cores": cores, "model": model, "load": load() },
             "rounds": self.rounds, "round_ms": self.millis,
             "rows": rows.collect::<Vec<_>>(),
+            "costs": Costs::new(self.rows).map(|costs| costs.json()),
             "gateway_memory_kib": {
                 "idle": self.idle.resident, "loaded": self.loaded.resident, "peak": self.loaded.peak,
             },
@@ -129,8 +134,8 @@ impl fmt::Display for Report<'_> {
             "", "lanes", "ops/s", "p50 µs", "p99 µs", "CPU µs", "÷ bare", "own ÷ RPC", "added µs"
         )?;
         let mut last = "";
-        let names: Vec<_> = self.rows.iter().map(|row| row.what.name()).collect();
-        for (row, name) in self.rows.iter().zip(&names) {
+        let names: Vec<_> = self.calls().map(|row| row.what.name()).collect();
+        for (row, name) in self.calls().zip(&names) {
             let Figures { rate, p50, p99, cpu, of_bare, own_of_echo, added } = self.figures(row);
             let shown = if name == last { "" } else { name };
             last = name;
@@ -156,11 +161,19 @@ impl fmt::Display for Report<'_> {
             mib(idle.resident),
             mib(loaded.resident),
             mib(loaded.peak)
-        )
+        )?;
+        Costs::new(self.rows).map_or(Ok(()), |costs| write!(f, "\n{costs}"))
     }
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
+/// Where what is measured is kept.
+pub(crate) fn directory() -> PathBuf {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("var/bench");
+    fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

@@ -11,12 +11,14 @@ use skms::{
 };
 use skms_backend::KeyType;
 use skms_tests::gateway::{Gateway, Home};
+use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::{
     child::{self, Child},
-    device, echo,
-    load::{Sample, Target},
+    costs::{self, Guard},
+    device, echo, guards,
+    load::{Sample, Target, plain},
     process::{self, Memory},
 };
 
@@ -28,6 +30,9 @@ const KEY_TYPES: [KeyType; 3] = [KeyType::EcP256, KeyType::Rsa2048, KeyType::Ed2
 const IN_FLIGHT: [usize; 3] = [1, 8, 64];
 const SESSIONS: [usize; 3] = [1, 2, 4];
 const THREADS: [usize; 2] = [1, 2];
+/// A guard does the same work each time, and thousands of times a round: it needs only
+/// one part in so many of the time of a row.
+const GUARDS: f64 = 2.5;
 
 /// One row of the table.
 pub(crate) struct Row {
@@ -46,6 +51,8 @@ pub(crate) enum What {
     Bare { backend: &'static str, key_type: KeyType },
     /// A gateway; 0 is the one that is measured, 1 the one that it is measured against.
     Gateway { number: usize, backend: &'static str, key_type: KeyType },
+    /// What a guard of the gateway does for one request, and nothing else.
+    Guard(Guard),
 }
 
 impl What {
@@ -56,6 +63,7 @@ impl What {
             Self::Bare { key_type, .. } => format!("{key_type} bare aws-lc-rs"),
             Self::Gateway { number: 0, backend, key_type } => format!("{key_type} gateway, {backend}"),
             Self::Gateway { backend, key_type, .. } => format!("{key_type} against, {backend}"),
+            Self::Guard(guard) => format!("costs: {}", guard.name()),
         }
     }
 }
@@ -68,6 +76,8 @@ pub(crate) struct Field {
     device: Option<Child>,
     software: Child,
     gateways: Vec<(Home, Gateway, Target)>,
+    /// The guards, and the directory of their files.
+    guards: (Child, TempDir),
 }
 
 impl Field {
@@ -77,7 +87,7 @@ impl Field {
         let begun = Instant::now();
         let runtime = Runtime::new().unwrap();
         let (echo, endpoint) = echo::start();
-        let echo_target = runtime.block_on(Target::connect(echo.pid(), &endpoint, "of-nobody"));
+        let echo_target = runtime.block_on(Target::connect(echo.pid(), &plain(endpoint), "of-nobody"));
         let program = env::var("SKMS_BENCH_PROGRAM");
         let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_skms-failpoints").to_owned());
         let programs = [Some(program), env::var("SKMS_BENCH_AGAINST").ok()];
@@ -87,7 +97,10 @@ impl Field {
         let device = gateways.first().and_then(|(home, ..)| home.softhsm()).map(device::start);
         let backends = gateways.first().map(|(home, ..)| home.backends()).unwrap_or_default();
         let mut rows = rows(&backends, gateways.len());
-        rows.retain(|row| row.what == What::Echo || row.what.name().contains(only));
+        rows.retain(|row| {
+            let named = row.what == What::Echo || row.what.name().contains(only);
+            named || (only == costs::ONLY && costs::stand_on(row))
+        });
         println!("prepared in {:.1} s", begun.elapsed().as_secs_f32());
         Self {
             rows,
@@ -95,22 +108,24 @@ impl Field {
             device,
             software: Child::start(child::SOFTWARE, []),
             gateways,
+            guards: guards::start(),
             runtime,
         }
     }
 
     /// Measures every row once, in turn.
     pub(crate) fn round(&mut self, time: Duration) {
-        let Self { rows, runtime, echo, device, software, gateways } = self;
+        let Self { rows, runtime, echo, device, software, gateways, guards } = self;
         for row in rows {
             let sample = match row.what {
                 What::Echo => {
                     runtime.block_on(echo.1.sign(&request("soft", KeyType::EcP256), row.lanes, time))
                 }
                 What::Bare { backend: "hsm", key_type } => {
-                    device.as_mut().unwrap().sign(key_type, row.lanes, time)
+                    device.as_mut().unwrap().measure(key_type.name(), row.lanes, time)
                 }
-                What::Bare { key_type, .. } => software.sign(key_type, row.lanes, time),
+                What::Bare { key_type, .. } => software.measure(key_type.name(), row.lanes, time),
+                What::Guard(guard) => guards.0.measure(guard.name(), row.lanes, time.div_f64(GUARDS)),
                 What::Gateway { number, backend, key_type } => {
                     let (_, _, target) = gateways.get(number).unwrap();
                     runtime.block_on(target.sign(&request(backend, key_type), row.lanes, time))
@@ -134,6 +149,9 @@ fn rows(backends: &[&'static str], gateways: usize) -> Vec<Row> {
         rows.extend(lanes.iter().map(|&lanes| Row { what: what.clone(), lanes, samples: Vec::new() }));
     };
     add(&What::Echo, &IN_FLIGHT);
+    for guard in Guard::ALL {
+        add(&What::Guard(guard), guard.lanes());
+    }
     for key_type in KEY_TYPES {
         for &backend in backends {
             let bare: &[usize] = if backend == "hsm" { &SESSIONS } else { &THREADS };
@@ -154,7 +172,7 @@ fn gateway(runtime: &Runtime, program: &str) -> (Home, Gateway, Target) {
     let target = runtime.block_on(async {
         make_keys(&gateway.client().await, &home.backends()).await;
         let token = std::fs::read_to_string(home.admin_token()).unwrap();
-        Target::connect(gateway.pid(), &gateway.endpoint(), &token).await
+        Target::connect(gateway.pid(), &plain(gateway.endpoint()), &token).await
     });
     (home, gateway, target)
 }

@@ -15,7 +15,7 @@ pub(crate) fn serve() {
     // Made once: an RSA key takes longer than a round.
     let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
     let rsa: &'static RsaKeyPair = Box::leak(Box::new(rsa));
-    child::answer(|key_type| match key_type {
+    child::answer_signatures(|key_type| match key_type {
         KeyType::EcP256 => {
             let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
             let random = SystemRandom::new();
