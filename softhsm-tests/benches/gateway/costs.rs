@@ -110,6 +110,9 @@ struct Whole {
     name: String,
     cost: Cost,
     parts: Vec<(&'static str, Cost)>,
+    /// The thread of the audit log alone, which shares a write among fewer records here
+    /// than where nothing but records are made.
+    audit_thread: f64,
 }
 
 impl<'a> Costs<'a> {
@@ -167,7 +170,8 @@ impl<'a> Costs<'a> {
         let mut parts: Vec<_> =
             parts.into_iter().map(|(name, row)| (name, self.cost(slice::from_ref(&row), &[]))).collect();
         parts.push(("everything else", self.cost(&[row], &known)));
-        Some(Whole { name: row.what.name(), cost: self.cost(&[row], &[]), parts })
+        let audit_thread = median(row.samples.iter().map(Sample::audit_thread_micros));
+        Some(Whole { name: row.what.name(), cost: self.cost(&[row], &[]), parts, audit_thread })
     }
 
     pub(crate) fn json(&self) -> Value {
@@ -176,13 +180,13 @@ impl<'a> Costs<'a> {
                 "guard": guard.name(), "in_flight": row.lanes, "cpu_us": micros, "of_bare_rpc": of_echo,
             })
         });
-        let wholes = self.wholes().into_iter().map(|Whole { name, cost, parts }| {
+        let wholes = self.wholes().into_iter().map(|Whole { name, cost, parts, audit_thread }| {
             let parts = parts.into_iter().map(|(name, Cost { micros, of_echo })| {
                 json!({ "part": name, "cpu_us": micros, "of_bare_rpc": of_echo })
             });
             json!({
                 "what": name, "in_flight": IN_FLIGHT, "cpu_us": cost.micros, "of_bare_rpc": cost.of_echo,
-                "parts": parts.collect::<Vec<_>>(),
+                "parts": parts.collect::<Vec<_>>(), "audit_thread_cpu_us": audit_thread,
             })
         });
         json!({ "guards": guards.collect::<Vec<_>>(), "sign_message": wholes.collect::<Vec<_>>() })
@@ -201,11 +205,15 @@ impl fmt::Display for Costs<'_> {
         for (row, guard, cost) in self.guards() {
             line(guard.name(), &row.lanes.to_string(), &cost)?;
         }
-        for Whole { name, cost, parts } in self.wholes() {
-            line(&format!("SignMessage, {name}"), &IN_FLIGHT.to_string(), &cost)?;
+        let wholes = self.wholes();
+        for Whole { name, cost, parts, .. } in &wholes {
+            line(&format!("SignMessage, {name}"), &IN_FLIGHT.to_string(), cost)?;
             for (name, cost) in parts {
-                line(&format!("  {name}"), "", &cost)?;
+                line(&format!("  {name}"), "", cost)?;
             }
+        }
+        for Whole { name, audit_thread, .. } in &wholes {
+            writeln!(f, "the audit thread alone, {name}: {audit_thread:.2} CPU µs a call")?;
         }
         write!(
             f,

@@ -15,6 +15,8 @@ pub(crate) struct Sample {
     pub(crate) elapsed: Duration,
     /// What the process under test used.
     pub(crate) cpu: Duration,
+    /// The part of that of the thread that writes the audit log.
+    pub(crate) audit_thread: Duration,
     latencies: Histogram<u64>,
     /// Set instead of the histogram when it was another process that had it.
     summary: Option<Summary>,
@@ -34,7 +36,13 @@ fn histogram() -> Histogram<u64> {
 
 impl Default for Sample {
     fn default() -> Self {
-        Self { elapsed: Duration::ZERO, cpu: Duration::ZERO, latencies: histogram(), summary: None }
+        Self {
+            elapsed: Duration::ZERO,
+            cpu: Duration::ZERO,
+            audit_thread: Duration::ZERO,
+            latencies: histogram(),
+            summary: None,
+        }
     }
 }
 
@@ -53,6 +61,7 @@ impl Sample {
     pub(crate) fn beside(mut self, other: Self) -> Self {
         self.elapsed = self.elapsed.max(other.elapsed);
         self.cpu += other.cpu;
+        self.audit_thread += other.audit_thread;
         self.latencies.add(other.latencies).unwrap();
         self
     }
@@ -74,6 +83,11 @@ impl Sample {
     /// CPU microseconds per operation.
     pub(crate) fn cpu_micros(&self) -> f64 {
         micros(self.cpu) / self.operations()
+    }
+
+    /// The part of that of the thread that writes the audit log.
+    pub(crate) fn audit_thread_micros(&self) -> f64 {
+        micros(self.audit_thread) / self.operations()
     }
 
     pub(crate) fn p50_micros(&self) -> f64 {
@@ -120,6 +134,9 @@ pub(crate) fn plain(endpoint: String) -> Endpoint {
     Endpoint::from_shared(endpoint).unwrap()
 }
 
+/// The thread of the gateway that writes its audit log.
+const AUDIT_THREAD: &str = "audit";
+
 /// More calls in flight than connections share them.
 const CONNECTIONS: usize = 4;
 
@@ -138,7 +155,8 @@ impl Target {
     /// Keeps `lanes` calls in flight for some time.
     pub(crate) async fn sign(&self, request: &SignRequest, lanes: usize, time: Duration) -> Sample {
         let mut tasks = JoinSet::new();
-        let (begun, cpu) = (Instant::now(), process::cpu(self.pid));
+        let audit = || process::cpu_of_threads(self.pid, AUDIT_THREAD);
+        let (begun, cpu, audit_before) = (Instant::now(), process::cpu(self.pid), audit());
         for lane in self.connections.iter().cycle().take(lanes) {
             let (mut connection, request) = (lane.clone(), request.clone());
             tasks.spawn(async move {
@@ -154,6 +172,7 @@ impl Target {
         let mut whole = tasks.join_all().await.into_iter().fold(Sample::default(), Sample::beside);
         whole.elapsed = begun.elapsed();
         whole.cpu = process::cpu(self.pid) - cpu;
+        whole.audit_thread = audit() - audit_before;
         whole
     }
 }

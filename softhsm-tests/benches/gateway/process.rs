@@ -10,6 +10,17 @@ pub(crate) fn cpu(pid: u32) -> Duration {
     threads.filter_map(|thread| schedstat(&thread.ok()?.path().display().to_string())).sum()
 }
 
+/// The CPU time of those of its threads whose names begin like this.
+pub(crate) fn cpu_of_threads(pid: u32, name: &str) -> Duration {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let threads = threads.filter_map(|thread| {
+        let thread = thread.ok()?.path().display().to_string();
+        let named = fs::read_to_string(format!("{thread}/comm")).ok()?.starts_with(name);
+        named.then(|| schedstat(&thread))?
+    });
+    threads.sum()
+}
+
 /// The CPU time of the thread that asks.
 pub(crate) fn cpu_of_this_thread() -> Duration {
     schedstat("/proc/thread-self").unwrap()
