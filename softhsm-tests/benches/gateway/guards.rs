@@ -83,7 +83,8 @@ impl Guards {
             callers: Cell::new(0),
             logs: [Durability::Write, Durability::Fsync].map(|durability| {
                 let path = directory.join(format!("{durability:?}.jsonl"));
-                (Log::open(&audit::Config { path: path.clone(), durability }).unwrap(), path)
+                let config = audit::Config { path: path.clone(), durability, ..audit::Config::default() };
+                (Log::open(&config).unwrap(), path)
             }),
             idp,
         }
@@ -223,6 +224,8 @@ async fn append(log: &Log, caller: &Caller, key: &Key) {
         phase: Phase::Outcome,
         request_id: "5b2d5f1e-8f0a-4c9d-9a51-0d6c7e1f2a3b",
         caller: caller.id(),
+        issuer: Some(caller.issuer()),
+        subject: Some(caller.subject()),
         tenant: caller.tenant(),
         authenticated_by: caller.method().name(),
         certificate: None,
@@ -239,7 +242,7 @@ async fn append(log: &Log, caller: &Caller, key: &Key) {
             input_bytes: Some(crate::rows::MESSAGE.len()),
             ..Facts::default()
         },
-        outcome: Some(Outcome { result: "ok".into(), latency: Duration::from_micros(123) }),
+        outcome: Some(Outcome::done(Duration::from_micros(123))),
     };
     log.append(&record).await.unwrap();
 }

@@ -2,6 +2,8 @@
 //! memory of the gateway does not grow with what they send, and a client that behaves
 //! is served meanwhile. What it cost is printed; no time is demanded but the limits.
 
+#![expect(clippy::print_stdout, reason = "what an attack cost is told, not judged")]
+
 mod frames;
 
 use std::{
