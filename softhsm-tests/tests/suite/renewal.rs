@@ -211,7 +211,7 @@ async fn who_is_revoked_is_refused_and_its_connection_ends() {
     let begun = Instant::now();
     world
         .replaced("certificate", "applied", || {
-            world.home.replace("clients.crl", &world.clients.crl(2, &[1000]))
+            world.home.replace("clients.crl", &world.clients.crl(2, &[1000]));
         })
         .await;
     // Its connection is cut, and the next handshake is refused.
