@@ -52,19 +52,17 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Error> {
-    let places = Places::of(args)?;
-    let mut against = Against { first: args.first.map(NonZeroU64::get), ..Against::default() };
-    for path in &places.keys {
-        against.keys.extend(public_keys(path).map_err(|source| failed("read", path, source))?);
+    let mut places = Places::of(args)?;
+    let mut report = places.verify(args.first)?;
+    // A file that was rotated between two looks is missing in one of them.
+    for _ in 0..TRIES {
+        let now = Places::of(args)?;
+        if report.good || now.log == places.log {
+            break;
+        }
+        report = now.verify(args.first)?;
+        places = now;
     }
-    // Before the log: what is anchored meanwhile is in the log already.
-    for path in &places.anchors {
-        against.anchors.extend(anchors_of(path).map_err(|source| failed("read", path, source))?);
-    }
-    if let Some(path) = &places.catalog {
-        against.anchors.extend(catalog::anchors(path).map_err(|error| told(&error))?);
-    }
-    let report = verify(&places.log, &against).map_err(|error| Error::Other(error.to_string()))?;
     if context.is_json() {
         context.terminal.print_json(&report)?;
     } else {
@@ -99,6 +97,21 @@ impl Places {
         }
         places.anchors.extend_from_slice(&args.anchor);
         Ok(places)
+    }
+
+    fn verify(&self, first: Option<NonZeroU64>) -> Result<Report, Error> {
+        let mut against = Against { first: first.map(NonZeroU64::get), ..Against::default() };
+        for path in &self.keys {
+            against.keys.extend(public_keys(path).map_err(|source| failed("read", path, source))?);
+        }
+        // Before the log: what is anchored meanwhile is in the log already.
+        for path in &self.anchors {
+            against.anchors.extend(anchors_of(path).map_err(|source| failed("read", path, source))?);
+        }
+        if let Some(path) = &self.catalog {
+            against.anchors.extend(catalog::anchors(path).map_err(|error| told(&error))?);
+        }
+        verify(&self.log, &against).map_err(|error| Error::Other(error.to_string()))
     }
 
     fn configured(path: &Path) -> Result<Self, Error> {
@@ -148,3 +161,6 @@ fn summary(report: &Report) -> String {
     text.push_str(if report.good { "good: nothing was changed\n" } else { "changed\n" });
     text
 }
+
+/// How often a log is looked at again that is rotated meanwhile.
+const TRIES: u32 = 5;
