@@ -62,7 +62,7 @@ lint-rust: setup-lint
 
 lint-shell: setup-lint
 	$(say) 'Shell scripts'
-	shellcheck .ci/run config/dev/*.sh softhsm-tests/*.sh softhsm-tests/interop/*.sh
+	shellcheck .ci/run config/dev/*.sh softhsm-tests/*.sh softhsm-tests/interop/*.sh softhsm-tests/tests/suite/*/*.sh
 
 lint-proto: setup-lint
 	$(say) 'Protocol: style, and compatibility with $(BASELINE)'

@@ -31,4 +31,5 @@ mod start;
 mod stop;
 mod system;
 mod tidy;
+mod trail;
 mod verify;
