@@ -11,6 +11,7 @@ mod metrics;
 mod panic;
 mod rate_limit;
 mod refusal;
+mod rest;
 mod size;
 mod trace;
 
@@ -121,11 +122,16 @@ where
             let deadline = deadline::of(request.headers(), bounds.longest);
             let served = async {
                 // What is no gRPC call is refused before anything is read of it.
-                if let Some(refused) = refusal::of_request(&request, &id) {
+                let admission = match refusal::of_request(&request, &id) {
+                    Some(refused) => Err(refused),
+                    // Who calls, whether it is not too often, and whether it may call this at all.
+                    None => admitted(&guards, &mut request, rpc, &id, deadline).await,
+                };
+                if let Err(refused) = admission {
+                    // No answer overtakes its question.
+                    rest::let_in(request.into_body()).await;
                     return Err(refused);
                 }
-                // Who calls, whether it is not too often, and whether it may call this at all.
-                admitted(&guards, &mut request, rpc, &id, deadline).await?;
                 // No message is larger than its method needs.
                 let largest = rpc.map_or(0, |rpc| size::largest(rpc, bounds.payload));
                 let request = request.map(|body| size::Bounded::new(body, largest));

@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use skms::{client::Client, proto};
+use skms::{
+    client::{Client, Token},
+    proto,
+};
 use skms_backend::{KeyType, SignatureAlgorithm};
 use skms_tests::{conformance::openssl, gateway::Home};
 use tokio::task::JoinSet;
 
-use crate::ask::{PROGRAM, create, full, metadata, rotate, sign, verify};
+use crate::ask::{PROGRAM, create, full, metadata, outcome, rotate, sign, verify};
 
 const CALLERS: usize = 64;
 /// Each round is up to six calls of each caller.
@@ -66,6 +69,33 @@ async fn many_callers_at_once_get_each_their_own_answer() {
 }
 
 type Sample = (String, proto::SignResponse, String);
+
+/// A connection is often shared, by all who are behind a proxy for example.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_are_refused_do_not_end_the_connection_of_the_others() {
+    const STRANGERS: usize = 48;
+    const CALLS: usize = 100;
+    let home = Home::software(PROGRAM).configured("[rates]\nfailed_authentications_per_minute = 0\n");
+    let gateway = home.start();
+    let client = gateway.client().await;
+    client.create_key(create("ed25519", "key", "")).await.unwrap();
+    let mut strangers = JoinSet::new();
+    for _ in 0..STRANGERS {
+        let stranger = client.clone().with_token(Token::new("not.a.token").unwrap());
+        strangers.spawn(async move {
+            for _ in 0..CALLS {
+                let refused = stranger.sign(sign("key", vec![7; 4096])).await;
+                assert_eq!(outcome(&refused), "Unauthenticated TOKEN_MALFORMED");
+            }
+        });
+    }
+    while !strangers.is_empty() {
+        client.sign(sign("key", "text")).await.unwrap();
+        while let Some(ended) = strangers.try_join_next() {
+            ended.unwrap();
+        }
+    }
+}
 
 /// What one caller does: signs and verifies with every key in turn, makes a key of
 /// its own, rotates it, and looks at it.
