@@ -1,5 +1,8 @@
-//! How much a caller may ask for, by the price of the method. What a device is to do
-//! costs more, and is charged at the gate.
+//! How much a caller may ask for, by the price of the method; that there is no such
+//! method is an answer, too. What a device is to do costs more, and is charged at the
+//! gate.
+
+use std::num::NonZeroU32;
 
 use http::Response;
 use tonic::body::Body;
@@ -7,7 +10,7 @@ use tonic::body::Body;
 use super::{Arrived, Guards};
 use crate::{
     audit::Refused,
-    model::{Reason, Rpc},
+    model::Reason,
     rates,
     rpc::status,
     telemetry::metrics,
@@ -17,17 +20,17 @@ use crate::{
 pub(super) async fn charged(
     guards: &Guards,
     name: &str,
-    rpc: Rpc,
     arrived: &Arrived<'_>,
 ) -> Result<(), Response<Body>> {
-    let Err(exceeded) = guards.rates.charge_caller(name, rates::of_call(rpc)) else { return Ok(()) };
+    let units = arrived.rpc.map_or(NonZeroU32::MIN, rates::of_call);
+    let Err(exceeded) = guards.rates.charge_caller(name, units) else { return Ok(()) };
     metrics().rate_limited(exceeded.limit.label());
     let record = Refused {
         source: name,
         peer: &arrived.peer.address,
         certificate: arrived.peer.fingerprint.as_deref(),
         request_id: arrived.request_id,
-        rpc: rpc.name(),
+        rpc: arrived.name(),
         reason: Reason::RateLimited,
         detail: "the caller has used up its share",
     };
