@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use skms::client::{Client, ClientConfig};
+use skms::client::{Client, ClientConfig, Token};
 use tempfile::TempDir;
 use tonic::{
     Request, Status,
@@ -160,9 +160,14 @@ impl Home {
     /// The decisions in the audit log, without what the log says of itself.
     #[must_use]
     pub fn audit(&self) -> Vec<serde_json::Value> {
+        self.audit_log().into_iter().filter(|line| line["kind"] == "decision").collect()
+    }
+
+    /// Every line of the audit log.
+    #[must_use]
+    pub fn audit_log(&self) -> Vec<serde_json::Value> {
         let text = fs::read_to_string(self.path().join("audit.jsonl")).unwrap_or_default();
-        let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        lines.filter(|line| line["kind"] == "decision").collect()
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Writes the configuration file and says where it is.
@@ -352,6 +357,14 @@ impl Gateway {
     /// A client over TCP, in the name of an admin.
     pub async fn client(&self) -> Client {
         Client::connect(self.client_config()).await.unwrap()
+    }
+
+    /// The same on a connection of its own, in the name of whoever has this token.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub async fn client_of(&self, token: &str) -> Client {
+        self.client().await.with_token(Token::new(token).unwrap())
     }
 
     /// A connection over TCP, for calls that no client makes, in the name of an admin.

@@ -29,6 +29,7 @@ mod rotate;
 mod sign;
 mod start;
 mod stop;
+mod strangers;
 mod system;
 mod tidy;
 mod trail;

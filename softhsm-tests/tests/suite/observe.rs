@@ -1,6 +1,6 @@
 //! What a gateway says of itself to those who run it: metrics, readiness, traces.
 
-mod exposition;
+pub(crate) mod exposition;
 mod http;
 mod traces;
 
@@ -20,6 +20,7 @@ use crate::{
 /// Reached only by what never happens.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What it measures now.
 pub(crate) fn scrape(gateway: &Gateway) -> Exposition {
     let answer = ask(&gateway.admin(), "GET", "/metrics");
     assert_eq!(answer.status, 200);

@@ -9,7 +9,7 @@ pub(crate) struct Exposition {
 
 impl Exposition {
     /// Reads it, and demands that it is well formed.
-    pub(super) fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let form = regex::Regex::new(
             r#"^(?<name>[a-z_]+)(?:\{(?<labels>(?:[a-z]+="[^"\\]*",?)*)\})? (?<value>[0-9.eE+-]+)$"#,
         )
@@ -84,7 +84,7 @@ impl Exposition {
     }
 
     /// By how much each sample of a name has grown, where it has, by its labels.
-    pub(super) fn since(&self, before: &Self, name: &str) -> BTreeMap<String, usize> {
+    pub(crate) fn since(&self, before: &Self, name: &str) -> BTreeMap<String, usize> {
         let mut grown = BTreeMap::new();
         for ((other, labels), value) in &self.samples {
             let key = (other.clone(), labels.clone());

@@ -4,9 +4,11 @@
 use bytes::{Buf, BufMut, Bytes};
 use skms_tests::gateway::Authorized;
 use tonic::{
-    Request, Response, Status,
+    Extensions, Request, Response, Status,
     client::Grpc,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    metadata::MetadataMap,
+    transport::Channel,
 };
 
 use super::rows::{Call, Row};
@@ -60,6 +62,20 @@ pub(crate) async fn call(
     let mut client = Grpc::new(channel);
     client.ready().await.unwrap();
     client.unary(Request::new(body), path.parse().unwrap(), AsItIs).await
+}
+
+/// Sends `body` as it is, with these headers, and waits for the first answer. What
+/// follows it is not waited for.
+pub(crate) async fn first(
+    channel: Channel,
+    path: &'static str,
+    headers: MetadataMap,
+    body: Bytes,
+) -> Result<Option<Bytes>, Status> {
+    let mut client = Grpc::new(channel);
+    client.ready().await.unwrap();
+    let request = Request::from_parts(headers, Extensions::new(), body);
+    client.server_streaming(request, path.parse().unwrap(), AsItIs).await?.get_mut().message().await
 }
 
 /// Bytes on both sides.

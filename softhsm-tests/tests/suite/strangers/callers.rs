@@ -1,0 +1,118 @@
+//! From where, and in whose name, strangers call; and what they call.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use prost::Message as _;
+use skms::{model::Rpc, proto};
+use skms_tests::gateway::Gateway;
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_reflection::pb::{v1, v1alpha};
+
+use super::issuer::Draft;
+use crate::ask;
+
+/// Whom a stranger claims to be, and from where.
+pub(super) struct Claimed {
+    pub(super) subject: &'static str,
+    roles: &'static [&'static str],
+    tenant: Option<&'static str>,
+    near: Near,
+}
+
+/// The near end of a connection.
+#[derive(Clone, Copy)]
+pub(super) enum Near {
+    /// An address of this machine.
+    Tcp(&'static str),
+    /// The Unix socket, as a user whom the gateway knows.
+    Unix,
+}
+
+const fn claimed(
+    subject: &'static str,
+    roles: &'static [&'static str],
+    tenant: Option<&'static str>,
+    near: Near,
+) -> Claimed {
+    Claimed { subject, roles, tenant, near }
+}
+
+/// One of every role, of every kind of tenant, from several addresses.
+pub(super) static CALLERS: [Claimed; 12] = [
+    claimed("admin", &["admin"], None, Near::Tcp("127.0.0.1")),
+    claimed("admin-of-acme", &["admin"], Some("acme"), Near::Tcp("127.0.0.2")),
+    claimed("key-manager", &["key-manager"], None, Near::Tcp("127.0.0.3")),
+    claimed("key-manager-of-acme", &["key-manager"], Some("acme"), Near::Tcp("127.0.0.3")),
+    claimed("signer", &["signer"], None, Near::Tcp("127.0.0.4")),
+    claimed("signer-of-acme", &["signer"], Some("acme"), Near::Tcp("127.0.0.4")),
+    claimed("verifier", &["verifier"], None, Near::Tcp("127.0.0.5")),
+    claimed("auditor", &["auditor"], None, Near::Tcp("127.0.0.6")),
+    claimed("payroll", &["team-signer", "payroll"], None, Near::Tcp("127.0.0.7")),
+    claimed("nobody", &[], None, Near::Tcp("127.0.0.8")),
+    claimed("local-admin", &["admin"], None, Near::Unix),
+    claimed("local-signer", &["signer"], Some("acme"), Near::Unix),
+];
+
+impl Claimed {
+    /// The token that would be good.
+    pub(super) fn good(&self) -> Draft {
+        Draft::new(self.subject, self.roles, self.tenant)
+    }
+
+    /// Whether the kernel vouches for it.
+    pub(super) const fn is_local(&self) -> bool {
+        matches!(self.near, Near::Unix)
+    }
+
+    /// A connection of its own.
+    pub(super) async fn connect(&self, gateway: &Gateway) -> Channel {
+        let endpoint = match self.near {
+            Near::Tcp(address) => Endpoint::from_shared(gateway.endpoint())
+                .unwrap()
+                .local_address(Some(address.parse::<IpAddr>().unwrap())),
+            Near::Unix => Endpoint::from_shared(format!("unix://{}", gateway.socket().display())).unwrap(),
+        };
+        endpoint.connect().await.unwrap()
+    }
+}
+
+/// A call that an admin could make: an answer that is no refusal would be seen on a
+/// device or in the catalog. A new RPC joins with an empty message.
+pub(crate) fn body(rpc: Rpc) -> Bytes {
+    use v1::server_reflection_request::MessageRequest as Asked;
+    use v1alpha::server_reflection_request::MessageRequest as AskedAlpha;
+    match rpc {
+        Rpc::CreateKey => ask::create("ec-p256", "", "").encode_to_vec(),
+        Rpc::GetKey => ask::full(KEY).encode_to_vec(),
+        Rpc::RotateKey => ask::rotate(KEY).encode_to_vec(),
+        Rpc::UpdateKey => proto::UpdateKeyRequest {
+            key_id: KEY.into(),
+            update_mask: Some(prost_types::FieldMask { paths: vec!["params.description".into()] }),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        Rpc::SignMessage => ask::sign(KEY, "text").encode_to_vec(),
+        Rpc::VerifySignature => ask::verify(KEY, "text", "no signature").encode_to_vec(),
+        Rpc::GetBackend => proto::GetBackendRequest { name: "soft".into() }.encode_to_vec(),
+        Rpc::HealthCheck | Rpc::HealthWatch => HealthCheckRequest::default().encode_to_vec(),
+        Rpc::Reflect => v1::ServerReflectionRequest {
+            message_request: Some(Asked::ListServices(String::new())),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        Rpc::ReflectAlpha => v1alpha::ServerReflectionRequest {
+            message_request: Some(AskedAlpha::ListServices(String::new())),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        _ => Vec::new(),
+    }
+    .into()
+}
+
+/// The key of the gateway.
+pub(super) const KEY: &str = "key";
+/// What no method answers to; a stranger does not learn that.
+pub(super) const NOWHERE: [&str; 2] = ["/skms.v1.KeyManagement/Explode", "/skms.v9.Nothing/Nothing"];
