@@ -25,6 +25,7 @@ mod record;
 mod refusals;
 mod renewal;
 mod repeat;
+mod roles;
 mod rotate;
 mod sign;
 mod start;
