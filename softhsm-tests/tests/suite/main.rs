@@ -23,6 +23,7 @@ mod patience;
 mod program;
 mod record;
 mod refusals;
+mod reload;
 mod renewal;
 mod repeat;
 mod roles;
