@@ -28,6 +28,7 @@ mod renewal;
 mod repeat;
 mod roles;
 mod rotate;
+mod shares;
 mod sign;
 mod start;
 mod stop;
