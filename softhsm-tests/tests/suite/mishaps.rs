@@ -138,3 +138,27 @@ async fn a_message_that_was_forgotten_is_not_signed_and_one_is_not_written_over(
     }
     assert_eq!(fs::read(message).unwrap(), b"hello");
 }
+
+/// What a handler does not survive is one call.
+#[tokio::test]
+async fn a_panic_is_an_internal_error_on_record_and_nothing_more() {
+    let home = Home::software(PROGRAM);
+    let point = "create-key.intent-written=1*panic(canary-6d1f)";
+    let gateway = home.start_with([("FAILPOINTS", point.into())]);
+    let client = gateway.client().await;
+    let refused = client.create_key(create("ed25519", "one", "soft")).await.unwrap_err();
+    let failure = refused.failure().unwrap();
+    assert_eq!((failure.code, failure.reason.as_deref()), (tonic::Code::Internal, Some("INTERNAL")));
+    assert!(!failure.message.contains("canary"), "{}", failure.message);
+    client.create_key(create("ed25519", "two", "soft")).await.unwrap();
+    client.sign(sign("two", "on the same connection")).await.unwrap();
+    let id = failure.request_id.clone().unwrap();
+    let records: Vec<_> = home.audit().into_iter().filter(|record| record["request_id"] == id).collect();
+    let phases: Vec<_> = records.iter().map(|record| (&record["phase"], &record["result"])).collect();
+    let none = serde_json::Value::Null;
+    assert_eq!(phases, [(&"intent".into(), &none), (&"outcome".into(), &"INTERNAL".into())]);
+    assert!(gateway.stop().await.success());
+    // What it left half made is swept by the next start.
+    let gateway = home.start();
+    gateway.client().await.create_key(create("ed25519", "one", "soft")).await.unwrap();
+}
