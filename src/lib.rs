@@ -11,8 +11,10 @@
 //!     │
 //!   transport   sockets, TLS, client certificates, connections, limits, drain
 //!     │
-//!   layers      THE STACK: request id, deadline, who calls, panics, refusals
-//!     │
+//!   layers      THE STACK: request id, deadline,       auth      tokens, certificates,
+//!     │         who calls, whether it may, how often ▶           local users
+//!     │                                                policy    Cedar, twice: the method
+//!     │                                                          here, the key at the gate
 //!   rpc         messages ⇄ nouns; every field checked; the only error → status
 //!     │
 //!   keys        the use cases, one method each         catalog   SQLite on disk,
@@ -28,13 +30,15 @@
 //! |---|---|
 //! | [`transport`] | how bytes come in, how many, from whom, and for how long |
 //! | [`layers`] | what every call passes before its method |
+//! | [`auth`] | who calls, and what proves it |
+//! | [`policy`], [`rates`] | who may do what with which key, and how much of it |
 //! | [`rpc`] | what a message must look like, and what an error becomes |
 //! | [`keys`] | what the gateway does |
 //! | [`catalog`] | what it remembers, and what a crash cannot lose |
-//! | [`gate`], [`policy`], [`audit`] | who may, and the record of it |
+//! | [`gate`], [`audit`] | the decision on a key, and the record of it |
 //! | [`backends`] | which devices there are |
-//! | [`model`], [`auth`] | the nouns that all floors share |
-//! | [`server`], [`config`], [`health`], [`shutdown`] | how it is put together and runs |
+//! | [`model`] | the nouns that all floors share |
+//! | [`server`], [`config`], [`reload`], [`health`], [`shutdown`] | how it is put together and runs |
 //! | [`telemetry`], [`admin`] | what it says of itself: log, metrics, traces, readiness |
 //! | [`client`], [`cli`] | the other side of the wire |
 //!
@@ -45,6 +49,10 @@
 //!
 //! **Invariant:** a device is used only through a [`gate::Permit`], which only the
 //! gate makes, after a decision.
+//!
+//! **Invariant:** a call has a [`auth::Caller`] before anything of its message is read,
+//! and only [`auth`] makes one. What no policy permits is denied, and who may not see a
+//! key is told the same whether there is one or not.
 //!
 //! **Invariant:** no answer leaves before its audit record is written, and whatever is
 //! changed in the log before its last anchor is found.
@@ -64,8 +72,11 @@
 //!
 //! # To add …
 //!
-//! * **an RPC:** `proto/skms/v1/`, then `model/action.rs` (the compiler then asks
-//!   `policy`), a use case in `keys/`, its method in `rpc/`, a subcommand in `cli/`.
+//! * **an RPC:** `proto/skms/v1/`; the compiler then asks for its action
+//!   (`model/rpc.rs`, `model/action.rs`), its price (`rates/weight.rs`) and its largest
+//!   message (`layers/size.rs`), and a test for the action in
+//!   `policy/schema.cedarschema` and the golden `policy/matrix.txt`. Then a use case in
+//!   `keys/`, its method in `rpc/`, a subcommand in `cli/`.
 //! * **a backend:** a crate under `backends/` that implements
 //!   [`skms_backend::KeyBackend`], one arm in `backends.rs`, one test module that
 //!   runs the conformance suite.

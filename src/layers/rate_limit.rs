@@ -8,13 +8,7 @@ use http::Response;
 use tonic::body::Body;
 
 use super::{Arrived, Guards};
-use crate::{
-    audit::Refused,
-    model::Reason,
-    rates,
-    rpc::status,
-    telemetry::metrics,
-};
+use crate::{audit::Refused, model::Reason, rates, rpc::status, telemetry::metrics};
 
 /// Charges whoever calls: a caller by its id, a stranger by its address.
 pub(super) async fn charged(

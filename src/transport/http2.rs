@@ -9,8 +9,10 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 const STREAMS: u32 = 256;
 /// Streams that a peer may reset before they were accepted (CVE-2023-44487).
 const PENDING_RESETS: usize = 20;
-/// Streams that a peer may make us reset (RUSTSEC-2024-0003).
-const LOCAL_RESETS: usize = 64;
+/// Streams that a peer may make us reset in the life of its connection
+/// (RUSTSEC-2024-0003). It happens to good ones, too, when an answer overtakes the
+/// rest of a question; many callers share the connection of a proxy.
+const LOCAL_RESETS: usize = 1024;
 /// All headers of a call. A token has 4 KiB at most.
 const HEADER_BYTES: u32 = 8 * 1024;
 /// The longest frame: the least that there can be.

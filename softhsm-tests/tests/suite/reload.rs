@@ -50,8 +50,9 @@ async fn signing(client: &Client) -> String {
         .map_or_else(|error| outcome::<()>(&Err(error)), |_| "ok".to_owned())
 }
 
+/// A gateway with a key, which may be asked again and again by whoever it refuses.
 async fn with_a_key(home: &Home) -> Gateway {
-    let gateway = home.start();
+    let gateway = home.start_with([("SKMS__RATES__FAILED_AUTHENTICATIONS_PER_MINUTE", "0".into())]);
     gateway.client().await.create_key(create("ed25519", "key", "")).await.unwrap();
     gateway
 }
