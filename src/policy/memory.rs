@@ -30,7 +30,7 @@ pub(super) enum Seen {
     Gateway,
     /// A key in one of its revisions.
     Key(KeyId, u64),
-    /// Any key that looks so, by the digest of its [`Look`]. Only where no policy tells
+    /// Any key that looks so, by the digest of its look. Only where no policy tells
     /// keys apart by what they are called.
     Look([u8; 32]),
 }

@@ -1,4 +1,4 @@
-//! The bodies of a call, watched for what [`Activity`](super::activity::Activity) wants
+//! The bodies of a call, watched for what [`Activity`] wants
 //! to know.
 
 use std::{
