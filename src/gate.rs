@@ -226,7 +226,7 @@ impl Pass {
         Work: FnOnce(Permit) -> Done,
         Done: Future<Output = Result<T, E>>,
     {
-        let (decision, refused) = self.decision();
+        let Judged { decision, refused } = self.judge();
         if let Some(refused) = refused {
             metrics().authorization_denied(Step::Key);
             let outcome = Outcome::refused(Reason::KeyAccessDenied, self.begun.elapsed());
@@ -256,25 +256,31 @@ impl Pass {
 
     /// What the policies say to everything that is asked; and, where that is no, what
     /// the caller is told.
-    fn decision(&self) -> (Decision, Option<Error>) {
+    fn judge(&self) -> Judged {
         let caller = &self.call.caller;
         let mut all = Vec::new();
+        if !self.also.is_empty() {
+            let mut also: Vec<_> = self.also.iter().map(|(action, _)| action.name()).collect();
+            also.dedup();
+            self.facts.lock().also = also;
+        }
         for (action, subject) in std::iter::once((self.action, &self.subject))
             .chain(self.also.iter().map(|(action, subject)| (*action, subject)))
         {
             let decision = self.inside.decide(caller, action, subject);
             if !decision.allowed {
-                let refused = self.refused(action, subject);
-                return (decision, Some(refused));
+                self.facts.lock().denied = (action != self.action).then(|| action.name());
+                return Judged { decision, refused: Some(self.refused(action, subject)) };
             }
             if self.also.is_empty() {
-                return (decision, None);
+                return Judged { decision, refused: None };
             }
             all.extend(decision.policies.iter().cloned());
         }
         all.sort_unstable();
         all.dedup();
-        (Decision { allowed: true, policies: all.into() }, None)
+        let decision = Decision { allowed: true, policies: all.into() };
+        Judged { decision, refused: None }
     }
 
     /// What a caller is told that may not do this. One that may not even see the key
@@ -291,7 +297,8 @@ impl Pass {
     }
 
     async fn record(&self, phase: Phase, decision: &Decision, outcome: Option<Outcome>) -> Result<(), Error> {
-        let facts = self.facts.lock().clone();
+        let mut facts = self.facts.lock().clone();
+        let key = facts.key.take();
         let record = Record {
             time: audit::now(),
             phase,
@@ -306,12 +313,19 @@ impl Pass {
             action: self.action.name(),
             decision: if decision.allowed { "allow" } else { "deny" },
             policies: &decision.policies,
-            key: facts.key.as_ref().map(KeyId::as_str).or_else(|| self.subject.name()),
-            facts: facts.clone(),
+            key: key.as_ref().map(KeyId::as_str).or_else(|| self.subject.name()),
+            facts,
             outcome,
         };
         self.inside.log.append(&record).await.map_err(|source| Error::Audit { source })
     }
+}
+
+/// What was decided.
+struct Judged {
+    decision: Decision,
+    /// What its caller is told, where that is no.
+    refused: Option<Error>,
 }
 
 /// The right to do one admitted thing.
@@ -332,6 +346,12 @@ impl Permit {
     #[must_use]
     pub fn capabilities(&self, backend: &BackendName) -> Option<&Capabilities> {
         self.inside.backends.get(backend).map(BackendInfo::capabilities)
+    }
+
+    /// Whether the caller of this may see a key, by whatever name it came upon it.
+    #[must_use]
+    pub fn sees(&self, key: &Key) -> bool {
+        self.inside.policies.decide(&self.call.caller, Action::GetKey, Resource::Key(key)).allowed
     }
 
     /// Whether the caller of this may also do that, to one of many keys.

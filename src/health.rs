@@ -17,7 +17,7 @@ use futures_util::future::{join_all, select_all};
 use humantime::format_duration;
 use serde::Deserialize;
 use tokio::{
-    sync::watch,
+    sync::{Mutex, watch},
     time::{Instant, MissedTickBehavior},
 };
 use tokio_util::sync::CancellationToken;
@@ -80,13 +80,15 @@ pub struct Readiness {
     backends: Arc<Backends>,
     conditions: Vec<Condition>,
     draining: AtomicBool,
+    /// Held while it is said, so that an older answer does not outlast a newer one.
+    reporting: Mutex<()>,
 }
 
 impl Readiness {
     /// The gateway serves while one of `backends` answers and all `conditions` hold.
     #[must_use]
     pub fn new(backends: Arc<Backends>, conditions: Vec<Condition>) -> Self {
-        Self { backends, conditions, draining: AtomicBool::new(false) }
+        Self { backends, conditions, draining: AtomicBool::new(false), reporting: Mutex::new(()) }
     }
 
     /// What keeps the gateway from serving; nothing, where it serves.
@@ -106,6 +108,7 @@ impl Readiness {
 
     /// Says of the gateway and of its services whether they serve.
     async fn report(&self, reporter: &HealthReporter) {
+        let _one = self.reporting.lock().await;
         let ready = self.missing().is_empty();
         metrics().ready(ready);
         for service in SERVICES {

@@ -13,6 +13,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     os::unix::fs::MetadataExt,
+    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -79,7 +80,12 @@ pub fn watch(things: Vec<Reloadable>, stop: CancellationToken) -> io::Result<tok
             };
             let looked = tokio::task::spawn_blocking(move || {
                 for thing in &mut watched {
-                    thing.look(all);
+                    let what = thing.thing.what;
+                    // What cannot be read must not keep the rest from being read.
+                    if panic::catch_unwind(AssertUnwindSafe(|| thing.look(all))).is_err() {
+                        metrics().reloaded(what, Outcome::Refused);
+                        error!(?what, "reading it again panicked; what was in use stays in use");
+                    }
                 }
                 watched
             });

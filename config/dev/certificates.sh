@@ -11,15 +11,22 @@ main() {
     local new=$1.new
     rm -rf "$new"
     mkdir -p "$new"
-    (cd "$new" && make_them) >/dev/null 2>&1 || {
-        printf 'certificates: openssl could not make a certificate in %s\n' "$new" >&2
-        exit 1
-    }
-    rm -rf "$1"
+    # Not as a condition: then a command that fails would be passed over.
+    trap 'failed "$new"' ERR
+    (cd "$new" && make_them) >"$new.log" 2>&1
+    trap - ERR
+    rm -rf "$1" "$new.log"
     mv "$new" "$1"
 }
 
+failed() {
+    cat "$1.log" >&2
+    printf 'certificates: openssl could not make a certificate in %s\n' "$1" >&2
+    exit 1
+}
+
 make_them() {
+    set -e
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem \
         -days 398 -subj '/CN=skms development' \
         -addext 'basicConstraints=critical,CA:TRUE' -addext 'keyUsage=critical,keyCertSign,cRLSign'

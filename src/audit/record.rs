@@ -88,6 +88,12 @@ pub struct Facts {
     /// asked for. It takes the place of the latter in the record.
     #[serde(skip)]
     pub key: Option<KeyId>,
+    /// What else had to be allowed for it, by the names of the actions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<&'static str>,
+    /// Which of these was denied, where it was not the action itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub denied: Option<&'static str>,
     /// The call had been made before, and was given its first answer again.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,

@@ -150,12 +150,17 @@ impl Authenticator {
         let entry = self.0.tokens.find(&Fingerprint::of(token))?;
         let steady = self.0.clock.steady();
         let stale = entry.has_ended(self.0.clock.wall(), steady)
-            || !entry.issuer.published.is_current(entry.keys, steady)
-            || entry.is_unchecked(self.0.deny.load().generation);
-        if stale || self.bound(&entry, evidence.certificate).is_err() {
+            || !entry.issuer.published.is_current(entry.keys, steady);
+        if stale || self.allowed(&entry).is_err() || self.bound(&entry, evidence.certificate).is_err() {
             return None;
         }
         Some(entry.caller.clone())
+    }
+
+    /// Whether the certificate is that of a proxy, which carries the tokens of others.
+    #[must_use]
+    pub fn is_proxy(&self, certificate: &ClientCertificate) -> bool {
+        self.0.authorities.proxy(certificate).is_some()
     }
 
     /// Whether an operator denied this certificate.
@@ -226,12 +231,18 @@ impl Authenticator {
                 entry
             }
         };
+        self.allowed(&entry)?;
+        Ok(entry)
+    }
+
+    /// Refuses a token that is on the list of whom to deny. Each list is asked once.
+    fn allowed(&self, entry: &Entry) -> Result<(), Refusal> {
         let list = self.0.deny.load();
         if entry.is_unchecked(list.generation) {
             list.deny.check(&entry.caller, entry.id.as_deref())?;
             entry.checked(list.generation);
         }
-        Ok(entry)
+        Ok(())
     }
 
     async fn verify(&self, token: &[u8]) -> Result<Entry, Refusal> {
@@ -270,13 +281,14 @@ impl Authenticator {
         match entry.certificate {
             Some(bound) if bound == certificate.fingerprint => {}
             Some(_) => return Err(Refusal::certificate("the token is bound to another certificate")),
-            None => {
-                let proxy = self.0.authorities.proxy(certificate);
-                let proxy = proxy.ok_or(Refusal::certificate("neither bound to the token nor of a proxy"))?;
-                if self.0.deny.load().deny.has_subject(&certificate.authority, proxy) {
-                    return Err(Refusal::revoked("the proxy is denied"));
-                }
-            }
+            None if self.is_proxy(certificate) => {}
+            None => return Err(Refusal::certificate("neither bound to the token nor of a proxy")),
+        }
+        // A certificate that names nobody is good for being bound to, all the same.
+        if let Ok(owner) = self.owner(certificate)
+            && self.0.deny.load().deny.has_subject(owner.issuer(), owner.subject())
+        {
+            return Err(Refusal::revoked("the owner of the certificate is denied"));
         }
         self.0.authorities.same_tenant(certificate, &entry.caller)
     }

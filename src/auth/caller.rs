@@ -92,8 +92,19 @@ impl Caller {
         })
     }
 
+    /// Whose request ids are its own: the caller as a member of its tenant. The same
+    /// subject in another tenant repeats nothing.
+    #[must_use]
+    pub fn principal(&self) -> String {
+        match self.tenant() {
+            // No id begins so: the name of an issuer has no colon.
+            Some(tenant) => format!("{}:{tenant}:{}", tenant.len(), self.id()),
+            None => self.id().to_owned(),
+        }
+    }
+
     /// Who it is: the issuer and the subject, `corp/alice`. The owner of what it
-    /// creates, the scope of its request ids.
+    /// creates.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.0.id

@@ -84,22 +84,17 @@ fn lifetime(
     }
 }
 
-/// A time in whole seconds (`2.0` is whole), between the epoch and the year 9999.
+/// A time in whole seconds, written as such, between the epoch and the year 9999.
 fn moment(claims: &Map<String, Value>, claim: &str) -> Result<Option<SystemTime>, Refusal> {
     let Some(value) = claims.get(claim) else { return Ok(None) };
     let seconds = match value {
-        Value::Number(number) => number.as_u64().or_else(|| whole(number.as_f64()?)),
+        Value::Number(number) => number.as_u64(),
         _ => None,
     };
     seconds
         .filter(|seconds| *seconds <= LAST_SECOND)
         .map(|seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds)))
         .ok_or(Refusal::malformed("a time that is none"))
-}
-
-fn whole(seconds: f64) -> Option<u64> {
-    let duration = Duration::try_from_secs_f64(seconds).ok()?;
-    (duration.subsec_nanos() == 0).then_some(duration.as_secs())
 }
 
 /// A claim by its name, or by a path of names through objects. A claim that has the

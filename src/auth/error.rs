@@ -1,7 +1,7 @@
 //! What keeps the gateway from knowing its callers.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
@@ -46,7 +46,12 @@ pub enum Error {
 /// Reads a file of at most `limit` bytes.
 pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes));
+    // A pipe would be waited for.
+    let file = fs::metadata(path).and_then(|about| match about.is_file() {
+        true => File::open(path),
+        false => Err(io::Error::other("it is not a file")),
+    });
+    let read = file.and_then(|file| file.take(limit.saturating_add(1)).read_to_end(&mut bytes));
     let read = read.and_then(|length| match u64::try_from(length) {
         Ok(length) if length <= limit => Ok(()),
         _ => Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {limit} bytes"))),

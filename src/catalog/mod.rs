@@ -57,6 +57,9 @@ pub struct Expected {
     pub etag: Option<String>,
     /// The primary version that the key must have; 0: any.
     pub primary: u32,
+    /// The labels that the key had when it was decided that its caller may do this;
+    /// `None`: any.
+    pub labels: Option<Labels>,
 }
 
 /// What is changed of a key; what is `None` stays.
@@ -293,6 +296,9 @@ pub enum Error {
         /// The primary version.
         actual: u32,
     },
+    /// The labels of the key were changed while it was decided what its caller may do.
+    #[error("the labels of the key are being changed")]
+    Relabelled,
     /// The request id was used for another request.
     #[error("the request id was used for another request")]
     RequestIdReused,

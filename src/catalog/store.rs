@@ -320,6 +320,9 @@ fn check(key: &Key, expected: &Expected) -> Result<(), Error> {
     if expected.primary != 0 && expected.primary != key.primary {
         return Err(Error::PrimaryChanged { actual: key.primary });
     }
+    if expected.labels.as_ref().is_some_and(|labels| *labels != key.labels) {
+        return Err(Error::Relabelled);
+    }
     Ok(())
 }
 

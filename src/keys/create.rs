@@ -16,7 +16,7 @@ use super::{
 use crate::{
     catalog::{Begun, Catalog, Error as CatalogError, Expected, Idempotency},
     failpoint,
-    gate::{Permit, Subject, Work},
+    gate::{Error as GateError, Permit, Subject, Work},
     model::{Action, BackendName, Key, KeyId, Labels, Origin, Purpose, State, Version},
 };
 
@@ -83,29 +83,47 @@ impl Keyring {
         let subject = Subject::Proposed(Arc::new(proposed.clone()));
         self.gate
             .admit(call, Action::CreateKey, subject, move |permit| async move {
-                let idempotency = request.repeatable.map(|(request_id, fingerprint)| Idempotency {
-                    principal: caller.id().to_owned(),
-                    action: Action::CreateKey,
-                    request_id,
-                    fingerprint,
-                });
-                // What was answered before is answered again, whatever has changed since.
-                if let Some(key) = keyring.catalog.first_answer(idempotency.clone()).await? {
-                    return Ok(keyring.repeated(&permit, key));
-                }
-                permit.note(|facts| facts.validate_only = request.validate_only);
-                let place = place?;
-                permit.note(|facts| facts.backend = Some(place.backend.clone()));
-                let mut key = proposed;
-                if request.validate_only {
+                let made = async {
+                    let idempotency = request.repeatable.map(|(request_id, fingerprint)| Idempotency {
+                        principal: caller.principal(),
+                        action: Action::CreateKey,
+                        request_id,
+                        fingerprint,
+                    });
+                    // What was answered before is answered again, whatever has changed since.
+                    if let Some(key) = keyring.catalog.first_answer(idempotency.clone()).await? {
+                        return Ok(keyring.repeated(&permit, key));
+                    }
+                    permit.note(|facts| facts.validate_only = request.validate_only);
+                    let place = place?;
+                    permit.note(|facts| facts.backend = Some(place.backend.clone()));
+                    let mut key = proposed;
+                    // What must fail is not charged to the share of the key that is in the way.
                     is_free(&keyring.catalog, &key)?;
-                    key.versions.clear();
-                    return Ok(Shown::new(&keyring.gate, Arc::new(key)));
-                }
-                permit.charge(Work::Generate, &key, place.protection_level)?;
-                keyring.make_first(&permit, key, idempotency).await
+                    if request.validate_only {
+                        key.versions.clear();
+                        return Ok(Shown::new(&keyring.gate, Arc::new(key)));
+                    }
+                    permit.charge(Work::Generate, &key, place.protection_level)?;
+                    keyring.make_first(&permit, key, idempotency).await
+                };
+                made.await.map_err(|error| keyring.unseen(&permit, error))
             })
             .await
+    }
+
+    /// Who may not see the key that has a name is told that it may not have it, and not
+    /// what is in the way.
+    fn unseen(&self, permit: &Permit, error: Error) -> Error {
+        let Error::Catalog { source: CatalogError::KeyExists(name) | CatalogError::AliasInUse(name) } =
+            &error
+        else {
+            return error;
+        };
+        match self.catalog.lookup(name) {
+            Some(key) if !permit.sees(&key) => GateError::Denied.into(),
+            _ => error,
+        }
     }
 
     /// The key that would be made there. Where no backend can make it, it is judged as

@@ -213,7 +213,7 @@ impl Reasoned for Error {
                 catalog::Error::EtagMismatch => Reason::EtagMismatch,
                 catalog::Error::PrimaryChanged { .. } => Reason::PrimaryVersionChanged,
                 catalog::Error::RequestIdReused => Reason::RequestIdReused,
-                catalog::Error::InProgress => Reason::ConcurrentModification,
+                catalog::Error::InProgress | catalog::Error::Relabelled => Reason::ConcurrentModification,
                 catalog::Error::Open { .. }
                 | catalog::Error::InUse { .. }
                 | catalog::Error::Replaced { .. }

@@ -42,7 +42,7 @@ impl Keyring {
             .admit(call, Action::RotateKey, subject, move |permit| async move {
                 let key = known(found)?;
                 let idempotency = request.repeatable.map(|(request_id, fingerprint)| Idempotency {
-                    principal: caller.id().to_owned(),
+                    principal: caller.principal(),
                     action: Action::RotateKey,
                     request_id,
                     fingerprint,
@@ -75,9 +75,11 @@ impl Keyring {
                 permit.charge(Work::Generate, &key, place.protection_level)?;
                 let version = pending(key.key_type, 0, place.backend, place.protection_level)?;
                 let at_work = keyring.at_work(&[Arc::new(version.clone())]);
-                let expected = Expected { etag: request.etag, primary: request.expected_primary };
-                let begun =
-                    keyring.catalog.begin_rotate(key.id.clone(), version, expected.clone(), idempotency);
+                let expected =
+                    Expected { etag: request.etag, primary: request.expected_primary, labels: None };
+                // What was judged is what is rotated: not a key with other labels.
+                let judged = Expected { labels: Some(key.labels.clone()), ..expected.clone() };
+                let begun = keyring.catalog.begin_rotate(key.id.clone(), version, judged, idempotency);
                 let key = match begun.await? {
                     Begun::Repeated(key) => return Ok(keyring.repeated(&permit, key)),
                     Begun::New(key) => key,

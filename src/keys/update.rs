@@ -35,18 +35,15 @@ impl Keyring {
     pub async fn update(&self, call: &Call, request: Update) -> Result<Shown, Error> {
         let (found, subject) = self.find(&request.key);
         let mut also = Vec::new();
-        let mut seen = None;
         if let Some(labels) = &request.change.labels {
             also.push((Action::SetKeyLabels, subject.clone()));
             if let Ok(key) = &found {
-                // What was judged is what is changed: not a key with other labels.
-                seen = Some(key.etag());
                 let proposed = Key { labels: labels.clone(), revision: 0, ..Key::clone(key) };
                 also.push((Action::SetKeyLabels, Subject::Proposed(Arc::new(proposed))));
             }
         }
         let keyring = self.clone();
-        let principal = call.caller.id().to_owned();
+        let principal = call.caller.principal();
         self.gate
             .admit_all(call, Action::UpdateKey, subject, also, move |permit| async move {
                 let key = known(found)?;
@@ -68,7 +65,8 @@ impl Keyring {
                     let changed = request.change.of(&key);
                     return Ok(Shown::new(&keyring.gate, Arc::new(changed)));
                 }
-                let expected = Expected { etag: request.etag.or(seen), primary: 0 };
+                // What was judged is what is changed: not a key with other labels.
+                let expected = Expected { etag: request.etag, primary: 0, labels: Some(key.labels.clone()) };
                 let updated = keyring.catalog.update(key.id.clone(), request.change, expected, idempotency);
                 match updated.await? {
                     Begun::Repeated(key) => Ok(keyring.repeated(&permit, key)),

@@ -40,7 +40,9 @@ pub(super) async fn caller(
     if let Some(caller) = guards.authenticator.known(&evidence) {
         return Ok(caller);
     }
-    if let Err(exceeded) = guards.rates.may_try(&arrived.peer.source) {
+    // Behind a proxy are many, and one of them must not shut out the others.
+    let alone = !evidence.certificate.is_some_and(|certificate| guards.authenticator.is_proxy(certificate));
+    if alone && let Err(exceeded) = guards.rates.may_try(&arrived.peer.source) {
         metrics().rate_limited(exceeded.limit.label());
         refused(guards, arrived, Reason::RateLimited, "too many failed authentications").await;
         return Err(status::rate_limited(&exceeded, arrived.request_id).into_http());
@@ -50,7 +52,9 @@ pub(super) async fn caller(
         Err(refusal) => {
             let Refusal { reason, detail } = refusal;
             metrics().auth_failure(reason);
-            guards.rates.failed(&arrived.peer.source);
+            if alone {
+                guards.rates.failed(&arrived.peer.source);
+            }
             refused(guards, arrived, reason, detail).await;
             Err(status::refusal(reason, refusal.text(), arrived.request_id).into_http())
         }

@@ -21,10 +21,17 @@ pub(super) async fn may_call(
     arrived: &Arrived<'_>,
 ) -> Result<(), Response<Body>> {
     let decision = guards.policies.may_call(caller, action);
-    if decision.allowed {
+    // The gate records what it decides; what never comes to it is recorded here.
+    if decision.allowed && action != Action::DescribeApi {
         return Ok(());
     }
-    metrics().authorization_denied(Step::Method);
+    let latency = arrived.begun.elapsed();
+    let outcome = if decision.allowed {
+        Outcome::done(latency)
+    } else {
+        metrics().authorization_denied(Step::Method);
+        Outcome::refused(Reason::MethodNotAllowed, latency)
+    };
     let record = Record {
         time: audit::now(),
         phase: Phase::Outcome,
@@ -37,13 +44,14 @@ pub(super) async fn may_call(
         certificate: arrived.peer.fingerprint.as_deref(),
         peer: &arrived.peer.address,
         action: action.name(),
-        decision: "deny",
+        decision: if decision.allowed { "allow" } else { "deny" },
         policies: &decision.policies,
         key: None,
         facts: Facts::default(),
-        outcome: Some(Outcome::refused(Reason::MethodNotAllowed, arrived.begun.elapsed())),
+        outcome: Some(outcome),
     };
     let (reason, message) = match guards.log.append(&record).await {
+        Ok(()) if decision.allowed => return Ok(()),
         Ok(()) => (Reason::MethodNotAllowed, "the caller may not call this method"),
         Err(_) => (Reason::AuditUnavailable, "the call cannot be recorded"),
     };

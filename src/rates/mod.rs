@@ -15,7 +15,10 @@ use std::{
     collections::HashMap,
     hash::{BuildHasher, Hash, RandomState},
     num::NonZeroU32,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -39,8 +42,10 @@ pub use self::{
 /// another's bucket.
 type Buckets = RateLimiter<u64, DashMapStateStore<u64>, DefaultClock>;
 
-/// More buckets than this are looked through for those that are full again.
+/// More buckets than this are looked through for those that are full again …
 const MANY: usize = 65_536;
+/// … whenever so many charges were made: a fraction of a nanosecond for each of them.
+const LOOK_EVERY: u64 = 16_384;
 
 /// Every limit of this process. Cheap to clone.
 #[derive(Clone)]
@@ -53,6 +58,7 @@ struct Inside {
     /// Addresses that failed too often, and until when they are not listened to.
     shut: RwLock<HashMap<u64, Instant>>,
     hasher: RandomState,
+    charges: AtomicU64,
     clock: DefaultClock,
 }
 
@@ -108,6 +114,7 @@ impl Rates {
             failures: config.failures().map(RateLimiter::dashmap),
             shut: RwLock::default(),
             hasher: RandomState::new(),
+            charges: AtomicU64::new(0),
             clock: DefaultClock::default(),
         }))
     }
@@ -161,10 +168,12 @@ impl Rates {
         units: NonZeroU32,
     ) -> Result<(), Exceeded> {
         let Some(buckets) = buckets else { return Ok(()) };
-        let checked = buckets.check_key_n(&self.0.hasher.hash_one(name), units);
-        if checked.is_err() && buckets.len() > MANY {
+        // Counting them takes a look at every shard, and so is not done each time.
+        let charges = self.0.charges.fetch_add(1, Ordering::Relaxed);
+        if charges.is_multiple_of(LOOK_EVERY) && buckets.len() > MANY {
             buckets.retain_recent();
         }
+        let checked = buckets.check_key_n(&self.0.hasher.hash_one(name), units);
         match checked {
             Ok(Ok(())) => Ok(()),
             Ok(Err(later)) => Err(Exceeded { limit, retry_after: later.wait_time_from(self.0.clock.now()) }),
@@ -235,6 +244,16 @@ mod tests {
             rates.failed("10.0.0.1");
         }
         assert_eq!(rates.may_try("10.0.0.1"), Ok(()));
+    }
+
+    #[test]
+    fn there_are_never_many_more_than_those_who_call_now() {
+        let rates = Rates::new(&Config::default());
+        for name in 0..3 * MANY {
+            rates.charge_caller(&name.to_string(), NonZeroU32::MIN).unwrap();
+        }
+        let there = rates.0.callers.as_ref().unwrap().len();
+        assert!(there < 2 * MANY, "{there}");
     }
 
     #[test]

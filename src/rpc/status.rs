@@ -127,6 +127,7 @@ fn external(error: &Error) -> String {
             | CatalogError::KeyMissing
             | CatalogError::EtagMismatch
             | CatalogError::PrimaryChanged { .. }
+            | CatalogError::Relabelled
             | CatalogError::RequestIdReused
             | CatalogError::InProgress => source.to_string(),
             CatalogError::Open { .. }

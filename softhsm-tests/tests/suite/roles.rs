@@ -10,7 +10,10 @@ mod model;
 
 use std::collections::BTreeMap;
 
-use skms::model::{Access, Action, Rpc, Target};
+use skms::{
+    model::{Access, Action, Rpc, Target},
+    proto,
+};
 use skms_tests::gateway::Home;
 use tonic::transport::Endpoint;
 
@@ -18,7 +21,7 @@ use self::{
     calls::{asked, call, furnished, headers, labels, mask, nameless, outcome_of, pages},
     model::{CALLERS, KEYS, Key, MISSING},
 };
-use crate::ask::{PROGRAM, create, full, metadata, refusal};
+use crate::ask::{PROGRAM, create, full, metadata, refusal, sign};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_may_what_its_roles_say_and_learns_nothing_of_other_keys() {
@@ -197,4 +200,70 @@ async fn labels_are_changed_by_those_who_may_before_and_after() {
     }
     let shown = admin.get_key(full("key-blue")).await.unwrap();
     assert_eq!(metadata(&shown).labels, [("team".into(), "blue".into())].into());
+    // The record tells a label from a description, and what it was that was denied.
+    let records = home.audit();
+    let count = |decision: &str, also: bool, denied: Option<&str>| {
+        let of_lead = records.iter().filter(|record| {
+            record["subject"] == "lead"
+                && record["action"] == "update-key"
+                && record["phase"] == "outcome"
+                && record["decision"] == decision
+                && record.get("also").is_some() == also
+                && record.get("denied").and_then(|denied| denied.as_str()) == denied
+        });
+        of_lead.count()
+    };
+    assert_eq!(count("allow", true, None), 2);
+    assert_eq!(count("allow", false, None), 3);
+    assert_eq!(count("deny", true, Some("set-key-labels")), 8);
+}
+
+/// Names are shared by all tenants. Who runs into one that it may not know of is told
+/// that it may not have it: not whose it is, nor whether it is an id or an alias; and
+/// it is not charged to the key that is in the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_taken_is_told_only_to_those_who_may_see_the_key() {
+    let home = Home::software(PROGRAM);
+    let gateway = home.start_with([
+        ("SKMS__RATES__KEY__PER_SECOND", "1".into()),
+        ("SKMS__RATES__KEY__BURST", "80000".into()),
+    ]);
+    let of = async |tenant| {
+        let token = home.idp().token_in("manager", &["key-manager", "signer"], Some(tenant));
+        gateway.client_of(&token).await
+    };
+    let (acme, other) = (of("acme").await, of("other").await);
+    let mut request = create("ed25519", "taken", "soft");
+    request.params.as_mut().unwrap().aliases = vec!["taken.too".into()];
+    acme.create_key(request).await.unwrap();
+    for validate_only in [true, false] {
+        for name in ["taken", "taken.too"] {
+            for key_type in ["rsa-4096", "ed25519"] {
+                let request = proto::CreateKeyRequest { validate_only, ..create(key_type, name, "soft") };
+                for _ in 0..10 {
+                    let refused = outcome_of(&other.create_key(request.clone()).await);
+                    assert_eq!(refused, "PermissionDenied KEY_ACCESS_DENIED", "{name}");
+                }
+                let known = outcome_of(&acme.create_key(request).await);
+                assert!(known.starts_with("AlreadyExists "), "{known}");
+            }
+        }
+    }
+    acme.sign(sign("taken", "text")).await.unwrap();
+}
+
+/// The same subject in two tenants is two callers, also where it repeats itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_id_of_another_tenant_repeats_nothing() {
+    let home = Home::software(PROGRAM);
+    let gateway = home.start();
+    let request_id = crate::ask::request_id();
+    let mut made = Vec::new();
+    for tenant in ["acme", "other"] {
+        let token = home.idp().token_in("manager", &["key-manager"], Some(tenant));
+        let request =
+            proto::CreateKeyRequest { request_id: request_id.clone(), ..create("ed25519", "", "soft") };
+        made.push(gateway.client_of(&token).await.create_key(request).await.unwrap());
+    }
+    assert_ne!(made[0].id, made[1].id);
 }

@@ -142,6 +142,8 @@ async fn the_api_is_described_only_where_the_configuration_says_so() {
         }
     }
     assert!(gateway.stop().await.success());
+    let asked = |record: &&serde_json::Value| record["action"] == "describe-api" && record["result"] == "ok";
+    assert_eq!(home.audit().iter().filter(asked).count(), 2, "who was told is on record");
     let gateway = home.start_with([("SKMS__SERVER__REFLECTION", "false".into())]);
     assert_eq!(reflected(&gateway).await, [Err(Code::Unimplemented), Err(Code::Unimplemented)]);
 }

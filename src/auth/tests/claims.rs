@@ -29,6 +29,7 @@ async fn j9_a_token_has_an_end_that_is_a_time() {
         json!({}),
         json!(null),
         json!(true),
+        json!(now() as f64 + 60.0),
     ] {
         let token = Draft::new().claim("exp", exp.clone()).signed();
         gate.refuses(&token, Reason::TokenMalformed, &exp.to_string()).await;
@@ -39,7 +40,7 @@ async fn j9_a_token_has_an_end_that_is_a_time() {
             Draft::new().claim("iat", json!(exp.saturating_sub(60))).claim("exp", json!(exp)).signed();
         gate.refuses(&token, Reason::TokenExpired, &exp.to_string()).await;
     }
-    for exp in [json!(now() + 60), json!(now() as f64 + 60.0), json!(now() - LEEWAY + SLACK)] {
+    for exp in [json!(now() + 60), json!(now() - LEEWAY + SLACK)] {
         let token = Draft::new().claim("iat", json!(now() - 60)).claim("exp", exp.clone()).signed();
         gate.takes(&token, &exp.to_string()).await;
     }

@@ -59,7 +59,7 @@ pub(super) struct Supposed {
     /// The backend that holds the key
     #[arg(long, requires = "key_id", default_value = "example", value_name = "NAME")]
     backend: BackendName,
-    /// Where the key lives; of a key that is to be made, where it must live at least
+    /// Where the key lives; of a key that is to be made, where it would live
     #[arg(long, requires = "key_id", value_parser = levels())]
     protection: Option<ProtectionLevel>,
     /// The state of the key [default: enabled]
