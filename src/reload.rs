@@ -89,7 +89,12 @@ pub fn watch(things: Vec<Reloadable>, stop: CancellationToken) -> io::Result<tok
                 }
                 watched
             });
-            match looked.await {
+            // A file on a share that hangs must not keep the gateway from stopping.
+            let looked = tokio::select! {
+                () = stop.cancelled() => return,
+                looked = looked => looked,
+            };
+            match looked {
                 Ok(seen) => watched = seen,
                 Err(error) => {
                     error!(%error, "reading again failed; nothing will be reloaded any more");

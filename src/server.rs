@@ -278,13 +278,28 @@ async fn sweep(keyring: Keyring, every: std::time::Duration, stop: CancellationT
     }
 }
 
+/// Reads what a gateway of this configuration would read before it opens a device, a
+/// catalog or a socket: certificates and their keys, the keys of issuers, the list of
+/// whom to deny, the policies. Blocks.
+///
+/// # Errors
+/// What cannot be read or used.
+pub fn check(config: &Everything) -> Result<(), Error> {
+    for (name, listener) in config.listeners.iter() {
+        tls::Live::open(name, listener, &authorities(&config.auth))?;
+    }
+    Authenticator::open(&config.auth)?;
+    Policies::load(&config.policy)?;
+    Ok(())
+}
+
 impl Error {
     /// Whether starting again will fail in the same way until somebody has changed
     /// the configuration or a secret.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
         match self {
-            Self::Tls(_) => true,
+            Self::Tls(_) | Self::Auth(_) | Self::Policy(_) => true,
             Self::Backend(error) => error.needs_a_person(),
             _ => false,
         }

@@ -132,13 +132,23 @@ fn name(value: &Value) -> Result<String, Refusal> {
     value.as_str().ok_or(Refusal::malformed("a claim of the wrong type")).and_then(word)
 }
 
-/// Text that names something: in a log line it stays on its line.
+/// Text that names something: in a log line it stays on its line, and two names that
+/// differ only in what nobody sees are not two names.
 fn word(text: &str) -> Result<String, Refusal> {
-    if (1..=MAX_NAME_BYTES).contains(&text.len()) && !text.chars().any(char::is_control) {
+    let seen = text.trim() == text && !text.chars().any(|char| char.is_control() || is_invisible(char));
+    if (1..=MAX_NAME_BYTES).contains(&text.len()) && seen {
         Ok(text.to_owned())
     } else {
-        Err(Refusal::malformed("a name that is empty, too long, or has control characters"))
+        Err(Refusal::malformed("a name that is empty, too long, or has characters that are not seen"))
     }
+}
+
+/// The format characters of Unicode (category Cf) that steer the direction of text, join
+/// or part letters, or show nothing at all.
+const fn is_invisible(char: char) -> bool {
+    matches!(char,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// The certificate of RFC 8705 §3.1. A token that is bound to something else as well

@@ -1,8 +1,14 @@
-//! `skms check`: reads the configuration of the gateway and says what is wrong with it.
+//! `skms check`: reads the configuration of the gateway, and the certificates, keys and
+//! policies that it names, and says what is wrong with them.
 
 use std::path::PathBuf;
 
-use super::{Error, Exit, serve::configuration, terminal::Terminal};
+use super::{
+    Error, Exit,
+    serve::{chain, configuration},
+    terminal::Terminal,
+};
+use crate::server;
 
 /// Check the configuration of the gateway, without running it
 #[derive(Debug, clap::Args)]
@@ -14,6 +20,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, terminal: &mut Terminal) -> Result<Exit, Error> {
     let config = configuration(&args.config)?;
+    server::check(&config).map_err(|error| Error::Configuration(chain(&error)))?;
     let names: Vec<_> = config.backends.names().map(|(kind, name)| format!("{name} ({kind})")).collect();
     terminal.print(format!("{}: good; backends: {}\n", args.config.display(), names.join(", ")))?;
     Ok(Exit::Success)

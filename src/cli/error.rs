@@ -152,6 +152,9 @@ impl Error {
                     "if this goes on: does the endpoint want https:// in place of http://?"
                 }
                 (Code::DeadlineExceeded, None) => "--timeout allows more time",
+                (_, Some("METHOD_NOT_ALLOWED" | "KEY_ACCESS_DENIED")) => {
+                    "`skms permissions` shows what you may do, `skms permissions --key-id ID` with a key"
+                }
                 _ => return failure.retry_after.map(retry),
             },
         };
@@ -160,6 +163,9 @@ impl Error {
 }
 
 fn retry(after: std::time::Duration) -> String {
+    // To the millisecond, and not sooner than it was said.
+    let millis = after.as_nanos().div_ceil(1_000_000);
+    let after = std::time::Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
     format!("try again in {}", humantime::format_duration(after))
 }
 

@@ -91,11 +91,11 @@ enum LevelError {
 
 /// The configuration of the file and of the environment.
 pub(super) fn configuration(path: &Path) -> Result<Config, Error> {
-    Config::load(path, config::environment()).map_err(|error| Error::Configuration(error.to_string()))
+    Config::load(path, config::environment()).map_err(|error| Error::Configuration(chain(&error)))
 }
 
 /// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(step) = cause {

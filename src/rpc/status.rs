@@ -238,6 +238,15 @@ fn log(error: &Error, code: Code, request_id: &str) {
         cause = step.source();
     }
     match code {
+        // Told by the metrics, and by the audit log once; a flood of calls must not
+        // become one of lines.
+        _ if matches!(
+            error,
+            Error::Gate { source: GateError::RateLimited { .. } | GateError::Audit { .. } }
+        ) =>
+        {
+            tracing::debug!(request_id, "{error}{causes}");
+        }
         Code::Internal | Code::DataLoss => error!(request_id, "{error}{causes}"),
         Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => {
             warn!(request_id, "{error}{causes}");

@@ -3,7 +3,7 @@
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt as _, path::PathBuf, process::Command};
 
-use skms_tests::{gateway::Home, softhsm::SoftHsm};
+use skms_tests::{gateway::Home, pki::Ca, softhsm::SoftHsm};
 
 use crate::{
     ask::PROGRAM,
@@ -90,6 +90,37 @@ fn a_configuration_that_cannot_be_used_is_refused_by_its_file_line_and_field() {
     let good = run(&home, "check", &home.config());
     assert_eq!(good.code, Some(0), "{good:?}");
     assert!(good.text().contains("soft (software)"), "{}", good.text());
+}
+
+/// Files that the configuration names: `check` and `serve` say the same of them, and a
+/// supervisor is told not to try again.
+#[test]
+fn a_file_that_cannot_be_used_is_named_by_check_and_by_serve() {
+    let table: [(&str, &str, &[&str]); 7] = [
+        ("jwks.json", "{\"keys\":[]}", &["jwks.json", "no set of keys"]),
+        ("jwks.json", "half a", &["jwks.json"]),
+        ("deny.toml", "subject = []\n", &["deny.toml", "line 1", "subjects"]),
+        ("policies/extra.cedar", "permit everybody;\n", &["extra.cedar:1: "]),
+        (
+            "policies/extra.cedar",
+            "permit (principal, action == Action::\"fly\", resource);",
+            &["extra.cedar:1: "],
+        ),
+        ("server.pem", "half a certifi", &["server.pem"]),
+        ("server.key", &Ca::new("other").server().key, &["server.pem", "server.key"]),
+    ];
+    for (name, text, parts) in table {
+        let home = Home::software(PROGRAM)
+            .configured("[auth]\ndeny_file = \"deny.toml\"\n")
+            .secured(&Ca::new("servers"), &Ca::new("clients"));
+        home.private("deny.toml", "");
+        let config = home.config();
+        assert_eq!(run(&home, "check", &config).code, Some(0), "{name}");
+        home.private(name, text);
+        for command in ["check", "serve"] {
+            refused(&run(&home, command, &config), 78, parts);
+        }
+    }
 }
 
 #[test]
