@@ -134,11 +134,10 @@ pub(super) fn provider(config: &Config) -> Result<Option<SdkTracerProvider>, Err
         BatchConfigBuilder::default().with_max_queue_size(QUEUE).with_scheduled_delay(EVERY).build();
     let exporter = Counted { exporter, said: Mutex::new(None) };
     let processor = BatchSpanProcessor::builder(exporter).with_batch_config(batches).build();
-    // Whoever calls may not ask for more of its calls to be traced than others are.
-    let ratio = Sampler::TraceIdRatioBased(f64::from(config.sample_percent) / 100.0);
+    let ratio = f64::from(config.sample_percent) / 100.0;
     let provider = SdkTracerProvider::builder()
         .with_span_processor(processor)
-        .with_sampler(ratio)
+        .with_sampler(Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(ratio))))
         .with_resource(Resource::builder().with_service_name(config.service_name.clone()).build())
         .build();
     Ok(Some(provider))

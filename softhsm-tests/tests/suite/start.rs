@@ -107,7 +107,7 @@ fn a_file_that_cannot_be_used_is_named_by_check_and_by_serve() {
             &["extra.cedar:1: "],
         ),
         ("server.pem", "half a certifi", &["server.pem"]),
-        ("server.key", &Ca::new("other").server().key, &["server.pem", "server.key"]),
+        ("server.key", &Ca::new("other").server().key, &["server.pem", "key"]),
     ];
     for (name, text, parts) in table {
         let home = Home::software(PROGRAM)

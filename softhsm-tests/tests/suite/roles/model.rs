@@ -49,7 +49,7 @@ pub(super) const CALLERS: [Who; 18] = [
     who("team-without-name", &["team-signer"], None),
     who("nobody", &[], None),
     // Neither is a role, however much it looks like one.
-    who("upper-case", &["Admin", "SIGNER", "key-manager "], None),
+    who("upper-case", &["Admin", "SIGNER", "key-manager."], None),
     who("scopes", &["admin,signer", "*", "Role::\"admin\""], Some("acme")),
 ];
 
