@@ -7,7 +7,7 @@ pub(crate) mod witnesses;
 use std::{io, sync::Arc};
 
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::RoutesBuilder;
 use tracing::{info, warn};
 
@@ -23,6 +23,7 @@ use crate::{
     health::{self, Condition, Readiness},
     keys::Keyring,
     layers::{Bounds, Guards, Stack},
+    model::Reason,
     policy::{self, Policies},
     proto,
     rates::Rates,
@@ -131,7 +132,10 @@ impl Server {
         let stopped = stop.clone();
         let served = tokio::spawn(async move {
             let draining = CancellationToken::new();
-            let serving = tokio::spawn(transport::serve(listeners, bounds, stack, draining.clone(), grace));
+            let recording = TaskTracker::new();
+            let refused = on_record(log.clone(), recording.clone());
+            let serving = transport::serve(listeners, bounds, stack, refused, draining.clone(), grace);
+            let serving = tokio::spawn(serving);
             stopped.cancelled().await;
             // Balancers hear of it before the first call is refused.
             background.cancel();
@@ -149,6 +153,8 @@ impl Server {
             if tokio::time::timeout(grace, gate.close()).await.is_err() {
                 warn!("a backend was still at work when the grace was over");
             }
+            recording.close();
+            recording.wait().await;
             // Last, so that everything is in it: signed, anchored, on the disk.
             log.close().await;
             asked.cancel();
@@ -220,6 +226,28 @@ fn reloadables(live: Vec<tls::Live>, authenticator: &Authenticator, policies: &P
         Reloadable::new(Reloaded::Certificate, move || watched.files(), move || live.reload())
     }));
     all
+}
+
+/// Puts on record whose client certificate is not taken: they never come to a call, so
+/// nobody else hears of them.
+fn on_record(log: audit::Log, recording: TaskTracker) -> transport::Refused {
+    Arc::new(move |peer, detail| {
+        let (log, peer) = (log.clone(), peer.clone());
+        recording.spawn(async move {
+            let refused = audit::Refused {
+                source: &peer.source,
+                peer: &peer.address,
+                certificate: None,
+                // There is no call.
+                request_id: "-",
+                rpc: "handshake",
+                reason: Reason::ClientCertificateRequired,
+                detail,
+            };
+            // There is no connection in any case.
+            let _ = log.refused(&refused).await;
+        });
+    })
 }
 
 /// Lets go of the shares of those who have not called for a while.

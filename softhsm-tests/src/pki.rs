@@ -51,14 +51,23 @@ impl Ca {
     /// A certificate for a client of this URI.
     #[must_use]
     pub fn client(&self, serial: u64, uri: &str) -> Leaf {
-        self.leaf(serial, vec![SanType::URI(uri.try_into().unwrap())], ExtendedKeyUsagePurpose::ClientAuth)
+        self.leaf(serial, vec![SanType::URI(uri.try_into().unwrap())], CLIENT)
+    }
+
+    /// The same, but that it ended long ago.
+    #[must_use]
+    pub fn expired_client(&self, uri: &str) -> Leaf {
+        let mut params = params(1, vec![SanType::URI(uri.try_into().unwrap())], CLIENT);
+        params.not_after = rcgen::date_time_ymd(2026, 1, 1);
+        self.signed(&params)
     }
 
     fn leaf(&self, serial: u64, names: Vec<SanType>, usage: ExtendedKeyUsagePurpose) -> Leaf {
-        let (mut params, key) = (CertificateParams::default(), KeyPair::generate().unwrap());
-        params.serial_number = Some(serial.into());
-        params.subject_alt_names = names;
-        params.extended_key_usages = vec![usage];
+        self.signed(&params(serial, names, usage))
+    }
+
+    fn signed(&self, params: &CertificateParams) -> Leaf {
+        let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer()).unwrap();
         Leaf { certificate: certificate.pem(), key: key.serialize_pem() }
     }
@@ -87,6 +96,24 @@ impl Ca {
         Issuer::from_params(&self.params, &self.key)
     }
 }
+
+/// A certificate for a client that nobody vouches for.
+#[must_use]
+pub fn self_signed(uri: &str) -> Leaf {
+    let key = KeyPair::generate().unwrap();
+    let params = params(1, vec![SanType::URI(uri.try_into().unwrap())], CLIENT);
+    Leaf { certificate: params.self_signed(&key).unwrap().pem(), key: key.serialize_pem() }
+}
+
+fn params(serial: u64, names: Vec<SanType>, usage: ExtendedKeyUsagePurpose) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.serial_number = Some(serial.into());
+    params.subject_alt_names = names;
+    params.extended_key_usages = vec![usage];
+    params
+}
+
+const CLIENT: ExtendedKeyUsagePurpose = ExtendedKeyUsagePurpose::ClientAuth;
 
 /// Replaces a file as a whole, readable by its owner alone.
 pub fn replace(path: &Path, text: &str) {

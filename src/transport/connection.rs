@@ -17,7 +17,7 @@ use tower::{Service, ServiceExt};
 use tracing::debug;
 
 use super::{
-    Connections, Peer,
+    Connections, Peer, Refused,
     activity::Activity,
     body::{Answer, Asked},
     http2::http2,
@@ -36,6 +36,8 @@ pub(super) struct Terms {
     pub(super) stop: CancellationToken,
     /// No calls at all.
     pub(super) cut: CancellationToken,
+    /// Hears of client certificates that are not taken.
+    pub(super) refused: Refused,
 }
 
 /// Serves a connection from its first byte to its last.
@@ -59,8 +61,11 @@ pub(super) async fn serve<S>(
     };
     let (stream, credential) = match begun {
         Ok(begun) => begun,
-        Err(Failure { why, error }) => {
+        Err(Failure { why, detail, error }) => {
             metrics().handshake_failure(why);
+            if let Some(detail) = detail {
+                (terms.refused)(&peer, detail);
+            }
             debug!(peer = %peer.address, error, "no connection");
             return;
         }
@@ -100,6 +105,8 @@ pub(super) async fn serve<S>(
 /// Why a connection never came to a call.
 struct Failure {
     why: Handshake,
+    /// What was wrong with the client certificate.
+    detail: Option<&'static str>,
     error: String,
 }
 
@@ -119,10 +126,17 @@ async fn begin(
                 let _turn = place.turn().await;
                 tls::shake(&tls, stream).await
             };
-            let late =
-                |_| Failure { why: Handshake::Timeout, error: "the handshake took too long".to_owned() };
+            let late = |_| Failure {
+                why: Handshake::Timeout,
+                detail: None,
+                error: "the handshake took too long".to_owned(),
+            };
             let shaken = time::timeout(bounds.handshake_timeout, shaking).await.map_err(late)?;
-            let failed = |error: tls::Failed| Failure { why: error.label(), error: error.to_string() };
+            let failed = |error: tls::Failed| Failure {
+                why: error.label(),
+                detail: error.detail(),
+                error: error.to_string(),
+            };
             let shaken = shaken.map_err(failed)?;
             (shaken.stream, shaken.credential)
         }
@@ -134,6 +148,7 @@ async fn begin(
         } else {
             Handshake::Preface
         },
+        detail: None,
         error: error.to_string(),
     })?;
     Ok((spoken, credential))

@@ -19,6 +19,7 @@ use tokio::{
 use super::{
     ListenAddress, Name, Peer, Serves,
     config::{Config, Mode},
+    peer::Withdrawn,
     tls::{Live, Tls},
 };
 
@@ -131,6 +132,7 @@ fn tcp_peer(address: SocketAddr) -> Peer {
         uid: None,
         certificate: None,
         fingerprint: None,
+        withdrawn: Withdrawn::default(),
         health_only: false,
     }
 }
@@ -155,6 +157,7 @@ fn unix_peer(uid: u32) -> Peer {
         uid: Some(uid),
         certificate: None,
         fingerprint: None,
+        withdrawn: Withdrawn::default(),
         health_only: false,
     }
 }

@@ -28,6 +28,6 @@ pub use self::{
     config::{ClientCertificates, Config, Connections, Listeners, Mode, ModeError, Name, NameError, Serves},
     listen_address::{ListenAddress, ListenAddressError},
     listener::{BindError, Listener},
-    peer::Peer,
+    peer::{Peer, Refused, Withdrawn},
     serve::serve,
 };

@@ -10,7 +10,7 @@ use tower::Service;
 use tracing::{debug, warn};
 
 use super::{
-    Connections, Listener, Peer, Serves,
+    Connections, Listener, Peer, Refused, Serves,
     body::Asked,
     connection::{self, Terms},
     descriptors,
@@ -24,11 +24,13 @@ use crate::telemetry::metrics;
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
 /// Serves until `stop`, then takes no more connections or calls, and lets those
-/// that were accepted end, for at most `grace`. Whether all of them did.
+/// that were accepted end, for at most `grace`. Whether all of them did. Of clients whose
+/// certificates are not taken `refused` is told.
 pub async fn serve<S>(
     listeners: Vec<Listener>,
     bounds: Connections,
     service: S,
+    refused: Refused,
     stop: CancellationToken,
     grace: Duration,
 ) -> bool
@@ -40,7 +42,7 @@ where
     descriptors::reserve(bounds.total + room::HEALTH);
     let (api, health) = (Room::api(&bounds), Room::health());
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
-    let terms = Terms { bounds: Arc::new(bounds), stop, cut: cut.clone() };
+    let terms = Terms { bounds: Arc::new(bounds), stop, cut: cut.clone(), refused };
     let accepting = TaskTracker::new();
     for listener in listeners {
         let room = match listener.serves() {

@@ -15,6 +15,7 @@ mod conformance;
 mod crash;
 mod create;
 mod crowd;
+mod handshakes;
 mod life;
 mod list;
 mod mishaps;

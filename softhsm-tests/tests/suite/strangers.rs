@@ -254,7 +254,7 @@ fn told(status: &Status) -> (String, Told) {
 
 /// Calls to devices since then, by backend and operation, but for those that ask
 /// whether they live.
-fn device_calls(now: &Exposition, before: &Exposition) -> BTreeMap<String, usize> {
+pub(crate) fn device_calls(now: &Exposition, before: &Exposition) -> BTreeMap<String, usize> {
     let mut calls = BTreeMap::new();
     for name in ["skms_queue_seconds_count", "skms_device_seconds_count"] {
         for (labels, count) in now.since(before, name) {
@@ -267,7 +267,7 @@ fn device_calls(now: &Exposition, before: &Exposition) -> BTreeMap<String, usize
 }
 
 /// How many strangers are on record, by reason: each by itself, or counted together.
-fn on_record(home: &Home) -> BTreeMap<String, u64> {
+pub(crate) fn on_record(home: &Home) -> BTreeMap<String, u64> {
     let mut reasons = BTreeMap::new();
     for record in home.audit_log() {
         let result = record["result"].as_str().unwrap_or_default();

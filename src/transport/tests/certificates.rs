@@ -21,11 +21,22 @@ use crate::transport::{ClientCertificates, tls};
 
 /// What becomes of a client.
 enum Outcome {
-    Refused(AlertDescription),
+    /// With this alert, and for those who run the gateway these words.
+    Refused(AlertDescription, &'static str),
     Taken(&'static str),
 }
 
 use Outcome::{Refused, Taken};
+
+const EXPIRED: &str = "the client certificate has expired";
+const EARLY: &str = "the client certificate is not valid yet";
+const NO_CLIENT: &str = "the certificate is not for clients";
+const REQUIRED: &str = "a client certificate is required";
+const REVOKED: &str = "the client certificate was revoked";
+const UNKNOWN: &str = "the client certificate is of no authority that is known here";
+const UNLISTED: &str = "no current list says whether the client certificate was revoked";
+const UNPROVEN: &str = "the client does not prove to have the key of its certificate";
+const UNUSABLE: &str = "the client certificate is not taken";
 
 fn authority(directory: &Path, name: &str, ca: &str, crls: &[&str]) -> tls::Authority {
     let file = |(index, crl): (usize, &&str)| write(directory, &format!("{name}-{index}.crl"), crl);
@@ -37,6 +48,7 @@ fn authority(directory: &Path, name: &str, ca: &str, crls: &[&str]) -> tls::Auth
 }
 
 async fn expect(served: &Served, server: &Ca, table: &[(&str, Option<Leaf>, Outcome)]) {
+    let mut refused = 0;
     for (name, leaf, expected) in table {
         let mut stream = served.tls(&served::client(server, leaf.as_ref())).await.unwrap();
         // In TLS 1.3 a client is done before the server has looked at its certificate, so
@@ -46,12 +58,21 @@ async fn expect(served: &Served, server: &Ca, table: &[(&str, Option<Leaf>, Outc
                 let who = served::Client::over(stream).await.who().await;
                 assert_eq!(who.expect(name), *expected, "{name}");
             }
-            Refused(expected) => {
+            Refused(expected, detail) => {
                 let error = soon(stream.read(&mut [0])).await.expect_err(name);
                 match error.get_ref().and_then(|inner| inner.downcast_ref()) {
                     Some(rustls::Error::AlertReceived(alert)) => assert_eq!(alert, expected, "{name}"),
                     _ => panic!("{name}: {error}"),
                 }
+                refused += 1;
+                // The client hears of it first.
+                let told = async {
+                    while served.refused.lock().len() < refused {
+                        tokio::task::yield_now().await;
+                    }
+                };
+                soon(told).await;
+                assert_eq!(served.refused.lock().last(), Some(detail), "{name}");
             }
         }
     }
@@ -107,38 +128,54 @@ async fn a_certificate_is_taken_only_if_all_of_it_is_right() {
         (
             "outside of what that may vouch for",
             Some(narrow.leaf(dns("bad.example"))),
-            Refused(CertificateUnknown),
+            Refused(CertificateUnknown, UNUSABLE),
         ),
-        ("a pattern outside of it", Some(narrow.leaf(dns("*.bad.example"))), Refused(CertificateUnknown)),
-        ("none", None, Refused(CertificateRequired)),
+        (
+            "a pattern outside of it",
+            Some(narrow.leaf(dns("*.bad.example"))),
+            Refused(CertificateUnknown, UNUSABLE),
+        ),
+        ("none", None, Refused(CertificateRequired, REQUIRED)),
         (
             "one of an authority",
             Some(mesh.leaf(|params| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))),
-            Refused(CertificateUnknown),
+            Refused(CertificateUnknown, UNUSABLE),
         ),
         (
             "for servers",
             Some(is_for(&[ExtendedKeyUsagePurpose::ServerAuth])),
-            Refused(UnsupportedCertificate),
+            Refused(UnsupportedCertificate, NO_CLIENT),
         ),
-        ("for anything", Some(is_for(&[ExtendedKeyUsagePurpose::Any])), Refused(UnsupportedCertificate)),
-        ("for nothing in particular", Some(is_for(&[])), Refused(UnsupportedCertificate)),
+        (
+            "for anything",
+            Some(is_for(&[ExtendedKeyUsagePurpose::Any])),
+            Refused(UnsupportedCertificate, NO_CLIENT),
+        ),
+        ("for nothing in particular", Some(is_for(&[])), Refused(UnsupportedCertificate, NO_CLIENT)),
         (
             "expired",
             Some(mesh.leaf(|params| params.not_after = rcgen::date_time_ymd(2026, 1, 1))),
-            Refused(CertificateExpired),
+            Refused(CertificateExpired, EXPIRED),
         ),
         (
             "not valid yet",
             Some(mesh.leaf(|params| params.not_before = rcgen::date_time_ymd(4000, 1, 1))),
-            Refused(CertificateExpired),
+            Refused(CertificateExpired, EARLY),
         ),
-        ("of an authority of the same name", Some(stranger.client()), Refused(UnknownCA)),
-        ("with the chain of somebody else", Some(forged), Refused(UnknownCA)),
-        ("vouched for by itself", Some(pki::self_signed()), Refused(UnknownCA)),
-        ("signed with RSA-1024", Some(pki::weak(include_str!("weak/rsa1024.pem"))), Refused(UnknownCA)),
-        ("signed with SHA-1", Some(pki::weak(include_str!("weak/sha1.pem"))), Refused(DecryptError)),
-        ("of somebody else", Some(with_another_key), Refused(DecryptError)),
+        ("of an authority of the same name", Some(stranger.client()), Refused(UnknownCA, UNKNOWN)),
+        ("with the chain of somebody else", Some(forged), Refused(UnknownCA, UNKNOWN)),
+        ("vouched for by itself", Some(pki::self_signed()), Refused(UnknownCA, UNKNOWN)),
+        (
+            "signed with RSA-1024",
+            Some(pki::weak(include_str!("weak/rsa1024.pem"))),
+            Refused(UnknownCA, UNKNOWN),
+        ),
+        (
+            "signed with SHA-1",
+            Some(pki::weak(include_str!("weak/sha1.pem"))),
+            Refused(DecryptError, UNPROVEN),
+        ),
+        ("of somebody else", Some(with_another_key), Refused(DecryptError, UNPROVEN)),
     ];
     expect(&served, &server, &table).await;
 }
@@ -180,16 +217,16 @@ async fn what_is_revoked_or_cannot_be_looked_up_is_refused() {
     let table = [
         ("none", None, Taken("health_only=false")),
         ("not revoked", Some(listed.client()), Taken(r#"listed 7 ["spiffe://test/client"] [] []"#)),
-        ("revoked", Some(listed.leaf(serial(13))), Refused(CertificateRevoked)),
+        ("revoked", Some(listed.leaf(serial(13))), Refused(CertificateRevoked, REVOKED)),
         ("of a good one", Some(good.client()), Taken(r#"listed 7 ["spiffe://test/client"] [] []"#)),
-        ("revoked by a good one", Some(good.leaf(serial(13))), Refused(CertificateRevoked)),
-        ("of one that is revoked", Some(bad.client()), Refused(CertificateRevoked)),
-        ("of one that has no list", Some(unlisted.client()), Refused(UnknownCA)),
-        ("of a list that is out of date", Some(stale.client()), Refused(UnknownCA)),
+        ("revoked by a good one", Some(good.leaf(serial(13))), Refused(CertificateRevoked, REVOKED)),
+        ("of one that is revoked", Some(bad.client()), Refused(CertificateRevoked, REVOKED)),
+        ("of one that has no list", Some(unlisted.client()), Refused(UnknownCA, UNLISTED)),
+        ("of a list that is out of date", Some(stale.client()), Refused(UnknownCA, UNLISTED)),
         (
             "of a list that is about others",
             Some(elsewhere.leaf(|params| params.crl_distribution_points = vec![at("http://crl/2")])),
-            Refused(UnknownCA),
+            Refused(UnknownCA, UNLISTED),
         ),
     ];
     expect(&served, &server, &table).await;

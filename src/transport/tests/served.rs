@@ -10,6 +10,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
@@ -39,6 +40,8 @@ pub(super) struct Served {
     pub(super) begun: Arc<Semaphore>,
     /// Lets one call of `/slow` end.
     pub(super) end: Arc<Semaphore>,
+    /// What was wrong with client certificates.
+    pub(super) refused: Arc<Mutex<Vec<&'static str>>>,
 }
 
 /// The grace of a stop: long enough for a busy machine.
@@ -94,8 +97,14 @@ impl Served {
             async move { Ok::<_, Infallible>(answer(request, &begins, &ends).await) }
         });
         let stop = CancellationToken::new();
-        let drained = tokio::spawn(serve(listeners, bounds, service, stop.clone(), GRACE));
-        Self { address, live, stop, drained, begun, end }
+        let refused = Arc::<Mutex<Vec<_>>>::default();
+        let told = Arc::clone(&refused);
+        let tell = Arc::new(move |peer: &Peer, detail| {
+            assert_eq!(*peer.source, *"127.0.0.1");
+            told.lock().push(detail);
+        });
+        let drained = tokio::spawn(serve(listeners, bounds, service, tell, stop.clone(), GRACE));
+        Self { address, live, stop, drained, begun, end, refused }
     }
 
     pub(super) async fn tcp(&self) -> TcpStream {

@@ -33,6 +33,41 @@ impl Failed {
             Self::Certificate(_) => Handshake::Certificate,
         }
     }
+
+    /// What is wrong with the certificate, where that is what is wrong: words that hold
+    /// nothing of what the client sent.
+    pub(in crate::transport) const fn detail(&self) -> Option<&'static str> {
+        match self {
+            Self::Certificate(error) => Some(detail(error)),
+            Self::Tls(_) | Self::Protocol => None,
+        }
+    }
+}
+
+/// Certificates are refused here in the ways of rustls, of which it may get more.
+const fn detail(error: &TlsError) -> &'static str {
+    use CertificateError as Bad;
+    let TlsError::InvalidCertificate(bad) = error else {
+        return match error {
+            TlsError::NoCertificatesPresented => "a client certificate is required",
+            _ => "the client certificate is not taken",
+        };
+    };
+    match bad {
+        Bad::UnknownIssuer => "the client certificate is of no authority that is known here",
+        Bad::Expired | Bad::ExpiredContext { .. } => "the client certificate has expired",
+        Bad::NotValidYet | Bad::NotValidYetContext { .. } => "the client certificate is not valid yet",
+        Bad::Revoked => "the client certificate was revoked",
+        Bad::UnknownRevocationStatus
+        | Bad::ExpiredRevocationList
+        | Bad::ExpiredRevocationListContext { .. } => {
+            "no current list says whether the client certificate was revoked"
+        }
+        Bad::InvalidPurpose | Bad::InvalidPurposeContext { .. } => "the certificate is not for clients",
+        Bad::BadSignature => "the client does not prove to have the key of its certificate",
+        Bad::BadEncoding => "the client certificate is malformed",
+        _ => "the client certificate is not taken",
+    }
 }
 
 /// Shakes hands. The caller bounds how long that may take.
