@@ -35,6 +35,10 @@ pub(super) async fn caller(
         certificate: arrived.peer.certificate.as_deref(),
         uid: arrived.peer.uid,
     };
+    if arrived.peer.withdrawn.is_set() {
+        let detail = "the certificate of the connection is not taken any more";
+        return Err(stranger(guards, arrived, Refusal { reason: Reason::TokenRevoked, detail }).await);
+    }
     // Who is known already is let in even from an address that failed too often:
     // others may share it.
     if let Some(caller) = guards.authenticator.known(&evidence) {
@@ -50,15 +54,20 @@ pub(super) async fn caller(
     match guards.authenticator.caller(&evidence).await {
         Ok(caller) => Ok(caller),
         Err(refusal) => {
-            let Refusal { reason, detail } = refusal;
-            metrics().auth_failure(reason);
             if alone {
                 guards.rates.failed(&arrived.peer.source);
             }
-            refused(guards, arrived, reason, detail).await;
-            Err(status::refusal(reason, refusal.text(), arrived.request_id).into_http())
+            Err(stranger(guards, arrived, refusal).await)
         }
     }
+}
+
+/// The answer to somebody who is no caller.
+async fn stranger(guards: &Guards, arrived: &Arrived<'_>, refusal: Refusal) -> Response<Body> {
+    let Refusal { reason, detail } = refusal;
+    metrics().auth_failure(reason);
+    refused(guards, arrived, reason, detail).await;
+    status::refusal(reason, refusal.text(), arrived.request_id).into_http()
 }
 
 async fn refused(guards: &Guards, arrived: &Arrived<'_>, reason: Reason, detail: &'static str) {

@@ -22,6 +22,7 @@ use super::{
     body::{Answer, Asked},
     http2::http2,
     listener::Stream,
+    peer::Withdrawn,
     preface::Spoken,
     room::Place,
     tls::{self, Credential, Tls},
@@ -89,16 +90,20 @@ pub(super) async fn serve<S>(
     });
     let mut connection = pin!(http2().serve_connection(TokioIo::new(stream), service));
     let age = Instant::now() + aged(terms.bounds.max_age);
-    let mut ends = Ends { credential, tls, terms, activity, age };
+    let withdrawn = peer.withdrawn.clone();
+    let mut ends = Ends { credential, tls, withdrawn, terms, activity, age };
     let why = tokio::select! {
-        ended = connection.as_mut() => return closed(&peer, &ended),
+        biased;
+        // What ends it is seen before the next call is.
         why = ends.first() => why,
+        ended = connection.as_mut() => return closed(&peer, &ended),
     };
     debug!(peer = %peer.address, ?why, "asking a client to leave");
     connection.as_mut().graceful_shutdown();
     tokio::select! {
-        ended = connection.as_mut() => closed(&peer, &ended),
+        biased;
         () = ends.last(why) => debug!(peer = %peer.address, "connection cut"),
+        ended = connection.as_mut() => closed(&peer, &ended),
     }
 }
 
@@ -158,6 +163,7 @@ async fn begin(
 struct Ends {
     credential: Option<Credential>,
     tls: Option<watch::Receiver<Arc<Tls>>>,
+    withdrawn: Withdrawn,
     terms: Terms,
     activity: Arc<Activity>,
     age: Instant,
@@ -176,10 +182,10 @@ enum Why {
 impl Ends {
     /// Waits for the first reason to ask the client to leave.
     async fn first(&mut self) -> Why {
-        let Self { credential, tls, terms, activity, age } = self;
+        let Self { credential, tls, withdrawn, terms, activity, age } = self;
         tokio::select! {
             () = terms.stop.cancelled() => Why::Stop,
-            () = withdrawn(credential.as_ref(), tls.as_mut()) => Why::Certificate,
+            () = refused(credential.as_ref(), tls.as_mut(), withdrawn) => Why::Certificate,
             () = activity.foul() => Why::Foul,
             () = time::sleep_until(*age) => Why::Age,
             () = activity.idle(terms.bounds.idle_timeout) => Why::Idle,
@@ -188,7 +194,7 @@ impl Ends {
 
     /// Waits until a client that was asked to leave has had its time.
     async fn last(&mut self, why: Why) {
-        let Self { credential, tls, terms, activity, .. } = self;
+        let Self { credential, tls, withdrawn, terms, activity, .. } = self;
         let had = async {
             match why {
                 Why::Stop => std::future::pending().await,
@@ -199,25 +205,31 @@ impl Ends {
                 Why::Foul => {}
             }
         };
-        let refused = async {
-            withdrawn(credential.as_ref(), tls.as_mut()).await;
+        let gone = async {
+            refused(credential.as_ref(), tls.as_mut(), withdrawn).await;
             time::sleep(LAST_WORDS).await;
         };
         tokio::select! {
             () = terms.cut.cancelled() => {}
             () = had => {}
-            () = refused => {}
+            () = gone => {}
             () = activity.foul() => {}
         }
     }
 }
 
-/// Waits until the certificate of the client, if it has one, is good no more.
-async fn withdrawn(credential: Option<&Credential>, tls: Option<&mut watch::Receiver<Arc<Tls>>>) {
+/// Waits until the certificate of the client, if it has one, is good no more. No call
+/// that arrives from then on has it for proof.
+async fn refused(
+    credential: Option<&Credential>,
+    tls: Option<&mut watch::Receiver<Arc<Tls>>>,
+    withdrawn: &Withdrawn,
+) {
     match (credential, tls) {
         (Some(credential), Some(tls)) => credential.withdrawn(tls).await,
         _ => std::future::pending().await,
     }
+    withdrawn.set();
 }
 
 fn closed(peer: &Peer, ended: &hyper::Result<()>) {
@@ -234,6 +246,6 @@ fn aged(age: Duration) -> Duration {
     age + age / 10 * u32::from(random) / u32::from(u8::MAX)
 }
 
-/// How long calls may go on whose client is not known any more. What was revoked has no
-/// connection five seconds after the list is in its place.
+/// How long calls may go on whose client is not known any more; new ones are refused.
+/// What was revoked has no connection five seconds after the list is in its place.
 const LAST_WORDS: Duration = Duration::from_secs(2);

@@ -6,7 +6,8 @@ use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use super::{
-    pki::{Ca, write},
+    pki::{self, Ca, write},
+    raw::{GOAWAY, HEADERS, Raw},
     served::{self, Served},
     soon,
 };
@@ -136,6 +137,24 @@ async fn who_is_revoked_is_gone_within_five_seconds_and_nobody_else() {
     good.who().await.unwrap();
     let mut again = world.served.client(&world.client(13)).await;
     assert!(again.who().await.is_err(), "it came back");
+}
+
+#[tokio::test]
+async fn a_call_that_arrives_in_the_last_words_is_known_for_one() {
+    let world = World::new().await;
+    let stream = world.served.tls(&world.client(13)).await.unwrap();
+    let mut raw = Raw::opened(stream).await.unwrap();
+    raw.call(1, "/late").await;
+    assert!(raw.has(HEADERS).await);
+    assert_eq!(world.served.begun.available_permits(), 0);
+    write(world.path(), "mesh.crl", &world.mesh.crl(&[13]));
+    assert!(world.live().reload().unwrap());
+    assert!(raw.has(GOAWAY).await);
+    // It does as if it had not heard.
+    raw.call(3, "/late").await;
+    assert!(raw.has(HEADERS).await);
+    assert_eq!(world.served.begun.available_permits(), 1);
+    raw.end().await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A transport that serves, with a service that answers by hand, and its clients.
 //!
 //! `/who` answers with what is known of the peer, `/slow` when it is told to, `/read`
-//! when it has read the message.
+//! when it has read the message; `/late` counts if the certificate is good no more.
 
 use std::{convert::Infallible, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -130,6 +130,7 @@ async fn answer(request: Request<Asked>, begins: &Semaphore, ends: &Semaphore) -
             begins.add_permits(1);
             ends.acquire().await.unwrap().forget();
         }
+        "/late" if peer.withdrawn.is_set() => begins.add_permits(1),
         "/read" => drop(request.into_body().collect().await.unwrap()),
         _ => {}
     }
