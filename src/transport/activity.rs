@@ -5,6 +5,9 @@
 //! here. *Calls that are begun and reset* (CVE-2023-44487, at a pace that h2 does not
 //! notice) cost us their beginning. *Frames that belong to no call* (PING, SETTINGS)
 //! cost us their answer.
+//!
+//! A call that its client left because its own time had passed is not foul: where a device
+//! stands still, all calls of many honest clients that share a connection end so.
 
 use std::{
     sync::{
@@ -40,6 +43,9 @@ struct Abandoned {
 /// A call that runs. It was abandoned if it is dropped before it has ended.
 pub(super) struct Running {
     activity: Arc<Activity>,
+    begun: Instant,
+    /// How long its client said that it would wait.
+    timeout: Option<Duration>,
     ended: bool,
 }
 
@@ -56,11 +62,16 @@ impl Activity {
         })
     }
 
-    /// A call begins.
-    pub(super) fn call(self: &Arc<Self>) -> Running {
+    /// A call begins, and its client waits for so long.
+    pub(super) fn call(self: &Arc<Self>, timeout: Option<Duration>) -> Running {
         self.running.fetch_add(1, Relaxed);
         self.progressed();
-        Running { activity: Arc::clone(self), ended: false }
+        Running { activity: Arc::clone(self), begun: Instant::now(), timeout, ended: false }
+    }
+
+    /// Whether there ever was a call.
+    pub(super) fn has_called(&self) -> bool {
+        self.progress() > 0
     }
 
     pub(super) fn progressed(&self) {
@@ -121,9 +132,15 @@ impl Running {
     }
 }
 
+/// Whether a client that left a call after this time did so because it had waited as long
+/// as it said that it would.
+fn waited(lived: Duration, timeout: Option<Duration>) -> bool {
+    timeout.is_some_and(|timeout| lived >= LIVED && lived >= timeout / 2)
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
-        if !self.ended {
+        if !self.ended && !waited(self.begun.elapsed(), self.timeout) {
             self.activity.abandoned();
         }
         let since = self.activity.begun.elapsed().as_millis();
@@ -135,12 +152,18 @@ impl Drop for Running {
 }
 
 /// New calls are not counted: an honest client makes 60,000 a second on one connection.
-/// Those it leaves it leaves for a reason, mostly its own deadline. Even where a device
-/// stands still and every call is left after a second, that is no more than may run at
-/// once; a flood is ten times that.
+/// Those it leaves before their time it leaves for a reason, because its own caller went
+/// away for example. Even where every call is left after a second, that is no more than
+/// may run at once; a flood is ten times that.
 const ABANDONED_PER_SECOND: f64 = 256.0;
 /// Four times what may run at once: a client that gives up all it has, and again.
 const ABANDONED_AT_ONCE: f64 = 1024.0;
+
+/// A call whose time has passed has lived for half of it at least, as the time began with
+/// the client, which may have waited for a free stream; and for so long in any case. So
+/// whoever names a short time to be free to leave calls has at most 256 of them in each
+/// ten milliseconds, which is less than a good client has answered.
+const LIVED: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
@@ -163,13 +186,45 @@ mod tests {
     async fn only_calls_without_an_answer_are_counted() {
         let activity = Activity::new();
         for _ in 0..10_000 {
-            activity.call().ended();
+            activity.call(None).ended();
         }
         assert!(!activity.foul.is_cancelled());
         while !activity.foul.is_cancelled() {
-            drop(activity.call());
+            drop(activity.call(None));
         }
         activity.foul().await;
+    }
+
+    #[test]
+    fn who_has_waited_as_long_as_it_said_may_leave() {
+        let ms = Duration::from_millis;
+        for (lived, timeout, expected) in [
+            (ms(1000), Some(ms(1000)), true),
+            (ms(60), Some(ms(100)), true),
+            (ms(40), Some(ms(100)), false),
+            (ms(10), Some(ms(10)), true),
+            // A time that is made up.
+            (ms(9), Some(ms(10)), false),
+            (ms(0), Some(Duration::ZERO), false),
+            (ms(1000), None, false),
+        ] {
+            assert_eq!(waited(lived, timeout), expected, "{timeout:?} after {lived:?}");
+        }
+    }
+
+    #[test]
+    fn calls_whose_time_has_passed_are_no_flood() {
+        let (activity, timeout) = (Activity::new(), Duration::from_millis(50));
+        for _ in 0..10_000 {
+            let mut call = activity.call(Some(timeout));
+            call.begun -= timeout;
+            drop(call);
+        }
+        assert!(!activity.foul.is_cancelled());
+        for _ in 0..20_000 {
+            drop(activity.call(Some(timeout)));
+        }
+        assert!(activity.foul.is_cancelled());
     }
 
     #[tokio::test]

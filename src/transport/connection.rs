@@ -25,6 +25,7 @@ use super::{
     peer::Withdrawn,
     preface::Spoken,
     room::Place,
+    timeout::timeout_of,
     tls::{self, Credential, Tls},
 };
 use crate::telemetry::{Handshake, metrics};
@@ -80,7 +81,7 @@ pub(super) async fn serve<S>(
     let caller = peer.clone();
     let account = Arc::clone(&activity);
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let call = account.call();
+        let call = account.call(timeout_of(request.headers()));
         request.extensions_mut().insert(caller.clone());
         let answered = service.clone().oneshot(request.map(|body| Asked::new(body, Arc::clone(&account))));
         async move {

@@ -21,6 +21,7 @@ mod room;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod timeout;
 pub mod tls;
 
 pub use self::{
@@ -30,4 +31,5 @@ pub use self::{
     listener::{BindError, Listener},
     peer::{Peer, Refused, Withdrawn},
     serve::serve,
+    timeout::timeout_of,
 };
