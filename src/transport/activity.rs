@@ -83,9 +83,11 @@ impl Activity {
         self.progress.load(Relaxed)
     }
 
-    /// Waits until there was no call for so long.
-    pub(super) async fn idle(&self, timeout: Duration) {
+    /// Waits until there was no call for so long: for `first` from the beginning of the
+    /// connection on, for `timeout` from the last call on. The first is never the longer.
+    pub(super) async fn idle(&self, first: Duration, timeout: Duration) {
         loop {
+            let timeout = if self.has_called() { timeout } else { first.min(timeout) };
             let now = Instant::now();
             let since = match self.running.load(Relaxed) {
                 0 => self.begun + Duration::from_millis(self.last.load(Relaxed)),
@@ -230,14 +232,15 @@ mod tests {
     #[tokio::test]
     async fn a_connection_is_idle_after_its_last_call_and_not_during_one() {
         let (activity, timeout) = (Activity::new(), Duration::from_millis(20));
-        activity.idle(timeout).await;
-        let mut call = activity.call();
-        let during = time::timeout(timeout * 4, activity.idle(timeout)).await;
+        let never = timeout * 1000;
+        activity.idle(timeout, never).await;
+        let mut call = activity.call(None);
+        let during = time::timeout(timeout * 4, activity.idle(never, timeout)).await;
         assert!(during.is_err(), "idle while a call runs");
         call.ended();
         let ended = Instant::now();
         drop(call);
-        activity.idle(timeout).await;
+        activity.idle(timeout / 20, timeout).await;
         assert!(ended.elapsed() >= timeout - Duration::from_millis(1), "idle at once after a call");
     }
 }

@@ -189,7 +189,7 @@ impl Ends {
             () = refused(credential.as_ref(), tls.as_mut(), withdrawn) => Why::Certificate,
             () = activity.foul() => Why::Foul,
             () = time::sleep_until(*age) => Why::Age,
-            () = activity.idle(terms.bounds.idle_timeout) => Why::Idle,
+            () = activity.idle(terms.bounds.first_call_timeout, terms.bounds.idle_timeout) => Why::Idle,
         }
     }
 
@@ -199,7 +199,16 @@ impl Ends {
         let had = async {
             match why {
                 Why::Stop => std::future::pending().await,
-                Why::Age | Why::Idle => time::sleep(terms.bounds.farewell).await,
+                Why::Age | Why::Idle => {
+                    if !activity.has_called() {
+                        // A call may be on its way; there is none to be waited for.
+                        time::sleep(LAST_WORDS).await;
+                        if !activity.has_called() {
+                            return;
+                        }
+                    }
+                    time::sleep(terms.bounds.farewell).await;
+                }
                 Why::Certificate => time::sleep(LAST_WORDS).await,
                 // One that floods does not answer the farewell either, and until it does
                 // it can go on: HTTP/2 has the client acknowledge it (RFC 9113 §6.8).

@@ -1,6 +1,10 @@
 //! Many clients at once: nobody gets what is another's.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use skms::{
     client::{Client, Token},
@@ -10,8 +14,13 @@ use skms_backend::{KeyType, SignatureAlgorithm};
 use skms_tests::{conformance::openssl, gateway::Home};
 use tokio::task::JoinSet;
 
-use crate::ask::{PROGRAM, create, full, metadata, outcome, rotate, sign, verify};
+use crate::{
+    ask::{PROGRAM, create, full, metadata, outcome, rotate, sign, verify},
+    observe::scrape,
+};
 
+/// Reached only by what never happens.
+const PATIENCE: Duration = Duration::from_secs(30);
 const CALLERS: usize = 64;
 /// Each round is up to six calls of each caller.
 const ROUNDS: usize = 12;
@@ -69,6 +78,23 @@ async fn many_callers_at_once_get_each_their_own_answer() {
 }
 
 type Sample = (String, proto::SignResponse, String);
+
+/// A connection without a call does not keep its place for long, and whose it was does
+/// not notice.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_connects_ahead_and_calls_later_connects_again() {
+    let home = Home::software(PROGRAM).configured("[connections]\nfirst_call_timeout = \"200ms\"\n");
+    let gateway = home.start();
+    let client = gateway.client().await;
+    let begun = Instant::now();
+    let count = |name| scrape(&gateway).value(name, "");
+    while count("skms_connections_opened_total") < 1.0 || count("skms_connections") > 0.0 {
+        assert!(begun.elapsed() < PATIENCE, "it keeps its place");
+        tokio::task::yield_now().await;
+    }
+    client.server_info().await.unwrap();
+    assert!(count("skms_connections_opened_total") > 1.0);
+}
 
 /// A connection is often shared, by all who are behind a proxy for example.
 #[tokio::test(flavor = "multi_thread")]

@@ -22,7 +22,11 @@ pub struct Connections {
     /// How long a client may then take to begin with HTTP/2.
     #[serde(with = "humantime_serde")]
     pub preface_timeout: Duration,
-    /// How long a connection may be without a call.
+    /// How long after its beginning a connection may be without its first call; no longer
+    /// than `idle_timeout` in any case.
+    #[serde(with = "humantime_serde")]
+    pub first_call_timeout: Duration,
+    /// How long a connection may be without a call after that.
     #[serde(with = "humantime_serde")]
     pub idle_timeout: Duration,
     /// How long a connection is kept.
@@ -50,6 +54,7 @@ impl Connections {
         let spans = [
             ("handshake_timeout", self.handshake_timeout),
             ("preface_timeout", self.preface_timeout),
+            ("first_call_timeout", self.first_call_timeout),
             ("idle_timeout", self.idle_timeout),
             ("max_age", self.max_age),
             ("farewell", self.farewell),
@@ -66,15 +71,19 @@ impl Default for Connections {
         Self {
             // Each has a megabyte of window at most, so a gigabyte is what they can hold.
             total: 1024,
-            // A quarter. Those of this machine are counted like all others: a proxy on
-            // it, or a program with a pool, needs dozens, as each carries 256 calls.
-            per_address: 256,
+            // An eighth, so that it takes eight addresses to keep the others out. Those of
+            // this machine are counted like all others: a proxy on it, or a program with a
+            // pool, needs dozens, as each carries 256 calls.
+            per_address: 128,
             // Each is about a millisecond of work; with more, all of them would be late.
             handshakes: 64,
             // Three round trips to the other side of the earth, twice over.
             handshake_timeout: Duration::from_secs(3),
             // A client that is up to something sends it at once.
             preface_timeout: Duration::from_secs(5),
+            // Until then nobody has shown who is there. A client that connects ahead of its
+            // need connects again, as gRPC does by itself.
+            first_call_timeout: Duration::from_secs(30),
             // Longer than the pauses of a client that calls every minute.
             idle_timeout: Duration::from_secs(5 * 60),
             // So that calls spread over new gateways, and revoked certificates go.

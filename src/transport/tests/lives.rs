@@ -73,6 +73,20 @@ async fn a_connection_without_calls_is_asked_to_leave_and_then_cut() {
 }
 
 #[tokio::test]
+async fn a_connection_that_never_calls_is_not_kept_as_long_as_others() {
+    let served = plain(Connections { first_call_timeout: SHORT, ..served::bounds() }).await;
+    let mut calling = Raw::opened(served.tcp().await).await.unwrap();
+    calling.call(1, "/who").await;
+    assert!(calling.has(HEADERS).await);
+    let mut silent = Raw::opened(served.tcp().await).await.unwrap();
+    assert!(silent.has(GOAWAY).await);
+    // It answers nothing, and there is no call to be waited for.
+    silent.end().await;
+    calling.call(3, "/who").await;
+    assert!(calling.has(HEADERS).await);
+}
+
+#[tokio::test]
 async fn a_connection_with_a_call_is_not_idle() {
     let served = plain(Connections { idle_timeout: SHORT, ..served::bounds() }).await;
     let mut raw = Raw::opened(served.tcp().await).await.unwrap();

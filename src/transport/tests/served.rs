@@ -53,6 +53,7 @@ pub(super) fn bounds() -> Connections {
     Connections {
         handshake_timeout: long,
         preface_timeout: long,
+        first_call_timeout: long,
         idle_timeout: long,
         max_age: long,
         farewell: long,
