@@ -2,6 +2,7 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
 
+use rcgen::{CrlDistributionPoint, CrlIssuingDistributionPoint};
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
@@ -114,6 +115,74 @@ async fn what_cannot_be_used_is_refused_and_the_old_one_stays() {
     std::fs::remove_file(&key).unwrap();
     assert!(world.live().reload().is_err());
     client.who().await.unwrap();
+}
+
+/// Files that somebody else makes; the parser of one of these shapes once panicked
+/// (RUSTSEC-2026-0104).
+#[tokio::test]
+async fn what_is_malformed_is_refused_and_no_panic() {
+    let world = World::new().await;
+    let mut client = world.served.client(&world.client(1)).await;
+    client.who().await.unwrap();
+    let (list, own) = (pki::der(&world.mesh.crl(&[1])), pki::der(world.mesh.pem()));
+    let mut shapes: Vec<(String, Vec<u8>)> = [
+        ("nothing", &[][..]),
+        ("an empty sequence", &[0x30, 0]),
+        ("an empty string of bits", &[0x30, 2, 0x03, 0]),
+        ("a string of nine unused bits", &[0x30, 3, 0x03, 1, 9]),
+        ("a length that is not there", &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff]),
+        ("a length without an end", &[0x30, 0x80, 0, 0]),
+        ("text", b"a list of nobody"),
+    ]
+    .map(|(name, der)| (name.to_owned(), der.to_vec()))
+    .to_vec();
+    for good in [&list, &own] {
+        let ends = (1..good.len()).step_by(7);
+        shapes.extend(ends.map(|end| (format!("the first {end} bytes"), good[..end].to_vec())));
+        shapes.push(("more than there should be".to_owned(), [&good[..], &[0]].concat()));
+    }
+    shapes.push(("a list of reasons without one".to_owned(), no_reasons(&world.mesh)));
+    for (label, file, old) in [
+        ("X509 CRL", "mesh.crl", world.mesh.crl(&[])),
+        ("CERTIFICATE", "mesh.pem", world.mesh.pem().to_owned()),
+    ] {
+        let armoured = shapes.iter().map(|(name, der)| (name.as_str(), pki::pem(label, der)));
+        let garbled = format!("-----BEGIN {label}-----\n?!\n-----END {label}-----\n");
+        for (name, text) in armoured.chain([("no base64", garbled)]) {
+            write(world.path(), file, &text);
+            let refused = world.live().reload().map_err(|error| error.to_string());
+            assert!(
+                refused.as_ref().is_err_and(|error| error.contains("cannot use")),
+                "{file}, {name}: {refused:?}"
+            );
+            // What is good before it does not make it better.
+            write(world.path(), file, &format!("{old}{text}"));
+            assert!(world.live().reload().is_err(), "{file}, {name} after a good one");
+        }
+        write(world.path(), file, &old);
+    }
+    client.who().await.unwrap();
+    assert!(!world.live().reload().unwrap(), "the old ones did not stay");
+}
+
+/// A list that is about certificates revoked for reasons of which it names none: the
+/// field `onlySomeReasons` (RFC 5280 §5.2.5) is a string of bits without any bytes.
+fn no_reasons(ca: &Ca) -> Vec<u8> {
+    let uri = b"http://lists/1";
+    let list = ca.crl_with(&[], |params| {
+        let uris = vec![String::from_utf8(uri.to_vec()).unwrap()];
+        let distribution_point = CrlDistributionPoint { uris };
+        params.issuing_distribution_point =
+            Some(CrlIssuingDistributionPoint { distribution_point, scope: None });
+    });
+    let mut list = pki::der(&list);
+    // [0] { [0] { [6] uri } }, made two bytes shorter for the two of the other field.
+    let at = list.windows(uri.len()).position(|part| part == uri).unwrap();
+    for length in [at - 1, at - 3, at - 5] {
+        list[length] -= 2;
+    }
+    list[at + uri.len() - 2..at + uri.len()].copy_from_slice(&[0x83, 0]);
+    list
 }
 
 #[tokio::test]
