@@ -58,7 +58,11 @@
 //! changed in the log before its last anchor is found.
 //!
 //! **Invariant:** the API is served in plain text to this machine only; a client
-//! certificate is worth what it is worth now, and no connection outlives it.
+//! certificate is worth what it is worth now: when it ends, or a list or an authority is
+//! read that does not let it in, no call is taken on its connection any more, and two
+//! seconds later there is no connection. What changes with the time alone, a list that goes
+//! out of date or an authority that ends, is seen within 60 seconds; by new connections at
+//! once.
 //!
 //! **Invariant:** a version is an intent on disk before any device hears of it,
 //! and an acknowledged key survives `kill -9`.
