@@ -47,6 +47,9 @@ pub(super) struct Opened {
     pub(super) torn: bool,
     /// The file before it, which may not be safe on its disk yet.
     pub(super) before: Option<File>,
+    /// The last place in the chain that is in the file before it, where a failed write
+    /// could not be cut off from that: no number comes twice.
+    pub(super) left: Option<Link>,
 }
 
 impl Sink {
@@ -64,7 +67,7 @@ impl Sink {
         }
         let end = files::end(&file)?;
         let (length, first) = (file.metadata()?.len(), files::first(&file)?);
-        let opened = Opened { why, link: end.link, foreign: end.foreign, torn: end.torn, before: None };
+        let opened = Opened { why, link: end.link, foreign: end.foreign, torn: end.torn, before: None, left: None };
         let enough = if rotate_bytes == 0 { u64::MAX } else { rotate_bytes };
         let path = path.to_owned();
         let sink = Self {
@@ -84,10 +87,15 @@ impl Sink {
     /// Makes sure that what is written next goes where readers look for it and begins
     /// a line. Says so where that is another file than before.
     pub(super) fn settle(&mut self) -> io::Result<Option<Opened>> {
+        let mended = self.mend();
         if !self.is_in_place() {
             // Moved away to be kept, or removed.
             let (sink, mut opened) =
                 Self::open(&self.path, self.durability, self.rotate_bytes, Why::Rotated)?;
+            if let Err(error) = mended {
+                warn!(%error, "what a failed write left in the audit log that was moved stays in it");
+                opened.left = files::end(&self.file)?.link;
+            }
             if self.rotated {
                 info!(path = %self.path.display(), "the audit log was rotated");
             } else {
@@ -96,6 +104,12 @@ impl Sink {
             opened.before = Some(std::mem::replace(self, sink).file);
             return Ok(Some(opened));
         }
+        mended.map(|()| None)
+    }
+
+    /// Cuts off what a write that failed may have left, wherever the file is now: it
+    /// was moved away perhaps just because there was no room for that write.
+    fn mend(&mut self) -> io::Result<()> {
         if self.damaged {
             let about = self.file.metadata()?;
             if about.is_file() && about.len() > self.length {
@@ -103,20 +117,30 @@ impl Sink {
             }
             self.damaged = false;
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Writes whole lines, of which the first has this number.
     pub(super) fn write(&mut self, lines: &[u8], first: u64) -> io::Result<()> {
         // Until the opposite is known.
         self.damaged = true;
-        self.file.write_all(lines)?;
-        if self.durability == Durability::Fsync {
-            self.file.sync_data()?;
+        if let Err(error) = self.put(lines) {
+            // At once, before anybody takes the file away. What cannot be done now is
+            // done before the next write.
+            let _ = self.mend();
+            return Err(error);
         }
         self.damaged = false;
         self.length += u64::try_from(lines.len()).unwrap_or_default();
         self.first.get_or_insert(first);
+        Ok(())
+    }
+
+    fn put(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.file.write_all(lines)?;
+        if self.durability == Durability::Fsync {
+            self.file.sync_data()?;
+        }
         Ok(())
     }
 

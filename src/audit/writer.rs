@@ -222,6 +222,7 @@ impl Writer {
     /// Writes what the log has to say of itself, and then the records.
     fn put(&mut self, records: &[Entry]) -> io::Result<()> {
         if let Some(opened) = self.sink.settle()? {
+            self.link = opened.left.unwrap_or(self.link);
             let open = Open {
                 time: entry::now(),
                 why: opened.why,

@@ -30,6 +30,23 @@ fn a_write_that_failed_leaves_nothing_behind() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "first\nthird\n");
 }
 
+/// What an operator does with a disk that is full.
+#[test]
+fn a_log_that_is_moved_away_after_a_failed_write_takes_nothing_of_it_along() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, moved) = (directory.path().join("audit.jsonl"), directory.path().join("moved.jsonl"));
+    let (mut sink, _) = Sink::open(&path, Durability::Write, 0, Why::Start).unwrap();
+    sink.write(b"first\n", 1).unwrap();
+    fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"second\nthi").unwrap();
+    sink.damage();
+    fs::rename(&path, &moved).unwrap();
+    let opened = sink.settle().unwrap().unwrap();
+    assert!(opened.left.is_none());
+    sink.write(b"second\n", 2).unwrap();
+    assert_eq!(fs::read_to_string(&moved).unwrap(), "first\n");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "second\n");
+}
+
 /// The directory is gone, so the file that was moved away cannot be begun anew.
 #[tokio::test]
 async fn a_log_that_fails_refuses_at_once_and_recovers_by_itself() {
