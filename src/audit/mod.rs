@@ -110,9 +110,13 @@ impl Log {
         let writer = writer.map_err(|source| Error::Write { source: Arc::new(source) })?;
         let timer = timer().map_err(failed)?;
         let (messages, mut waiting) = mpsc::channel(QUEUE);
+        let alarmed = Arc::clone(&state);
         thread::Builder::new()
             .name("audit".to_owned())
-            .spawn(move || writer.run(&timer, &mut waiting, QUEUE))
+            .spawn(move || {
+                let _alarm = Alarm(alarmed);
+                writer.run(&timer, &mut waiting, QUEUE);
+            })
             .map_err(failed)?;
         Ok(Self { messages, state })
     }
@@ -156,7 +160,11 @@ impl Log {
         self.check()?;
         let entry = Entry::new(Kind::Decision, record)
             .map_err(|source| Error::Write { source: Arc::new(source.into()) })?;
-        let gone = || Error::Write { source: Arc::new(io::ErrorKind::BrokenPipe.into()) };
+        let gone = || {
+            self.state.lose(1);
+            self.state.set_failing(true);
+            Error::Write { source: Arc::new(io::ErrorKind::BrokenPipe.into()) }
+        };
         let written = async {
             let (caller, outcome) = oneshot::channel();
             self.messages.send(Message::Record(entry, caller)).await.map_err(|_| gone())?;
@@ -213,6 +221,19 @@ impl Log {
     /// anyway.
     fn wake(&self) {
         let _ = self.messages.try_send(Message::Wake);
+    }
+}
+
+/// Has health say so when the thread that writes dies, though nobody calls. Nothing
+/// but a new process brings it back.
+struct Alarm(Arc<State>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.set_failing(true);
+            error!("the thread that writes the audit log is dead; restart the gateway");
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::{
     io::{Read as _, Write as _},
     process::Command,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use super::*;
@@ -124,12 +125,39 @@ async fn a_writer_that_is_gone_refuses_instead_of_waiting() {
     drop(waiting);
     let log = Log { messages, state: Arc::clone(&state) };
     assert!(matches!(log.append(&record("lost")).await, Err(Error::Write { .. })));
+    assert!(log.state().failing && !*log.healthy().borrow());
     log.close().await;
 
     // It dies while the record waits.
     let (messages, mut waiting) = mpsc::channel::<Message>(1);
+    let state = Arc::new(State::new(0));
     let log = Log { messages, state };
     let lost = record("lost");
     let (outcome, ()) = tokio::join!(log.append(&lost), async { drop(waiting.recv().await) });
     assert!(matches!(outcome, Err(Error::Write { .. })));
+    assert!(!*log.healthy().borrow());
+}
+
+/// Signs once.
+struct Mortal(AtomicBool);
+
+impl Signer for Mortal {
+    fn key(&self) -> &'static str {
+        "mortal"
+    }
+
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, Fault> {
+        assert!(!self.0.swap(true, Ordering::Relaxed), "as a test wants it");
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_dies_fails_health_though_nobody_calls() {
+    let shelf = Shelf::with(|config| config.checkpoint_records = NonZeroU64::MIN);
+    let signer: Arc<dyn Signer> = Arc::new(Mortal(AtomicBool::new(false)));
+    let witnesses = Witnesses { signer: Some(signer), anchors: Vec::new() };
+    let log = Log::open_with(&shelf.config, witnesses).unwrap();
+    log.append(&record("0")).await.unwrap();
+    becomes(&log, false).await;
 }
