@@ -54,8 +54,9 @@
 //! and only [`auth`] makes one. What no policy permits is denied, and who may not see a
 //! key is told the same whether there is one or not.
 //!
-//! **Invariant:** no answer leaves before its audit record is written, and whatever is
-//! changed in the log before its last anchor is found.
+//! **Invariant:** no outcome of a decision leaves before its audit record is written;
+//! strangers who are refused are counted. Whatever is changed in the log before its last
+//! anchor is found.
 //!
 //! **Invariant:** the API is served in plain text to this machine only; a client
 //! certificate is worth what it is worth now: when it ends, or a list or an authority is

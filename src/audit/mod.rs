@@ -20,6 +20,9 @@
 //!
 //! **Invariant:** [`Log::append`] returns only when its record is written. If it
 //! cannot be written, the caller's work is not answered, and told so within a second.
+//! Strangers are refused all the same while it cannot be: that they are none of ours is
+//! no secret, and how the log is, is none of their business. They are counted, and the
+//! count is written when the log can be again.
 //!
 //! **Invariant:** a record holds only the fields of [`Record`]: never a message,
 //! a digest, a signature, a token or a PIN.
@@ -54,7 +57,7 @@ use tracing::{error, warn};
 
 use self::{
     chain::{Entry, Kind},
-    refusals::Counted,
+    refusals::{Alone, Counted},
     state::State,
     writer::{Message, timer},
 };
@@ -158,46 +161,57 @@ impl Log {
     /// many is what a reader can live with; an answer without one is not.
     pub async fn append(&self, record: &Record<'_>) -> Result<(), Error> {
         self.check()?;
+        self.put(record, None).await
+    }
+
+    /// Records that somebody was refused before anything was decided; or counts it,
+    /// where that has happened too often, or while the log cannot be written, for a
+    /// record of all of them.
+    pub async fn refused(&self, refused: &Refused<'_>) {
+        let counted = {
+            let mut refusals = self.state.refusals.lock();
+            if self.state.is_failing() {
+                refusals.count_together(refused)
+            } else {
+                refusals.count(refused, Instant::now())
+            }
+        };
+        match counted {
+            Counted::Alone => {
+                let alone = Alone::new(Arc::clone(&self.state), refused);
+                // Whatever comes in between, it is counted then.
+                let _ = self.put(&refused.record(), Some(alone)).await;
+            }
+            Counted::Together { first: true } => self.wake(),
+            Counted::Together { first: false } => {}
+        }
+    }
+
+    /// Has the record written. One that is not `alone`, a refusal, is that of a call.
+    async fn put(&self, record: &Record<'_>, alone: Option<Alone>) -> Result<(), Error> {
+        let calls = usize::from(alone.is_none());
         let entry = Entry::new(Kind::Decision, record)
             .map_err(|source| Error::Write { source: Arc::new(source.into()) })?;
         let gone = || {
-            self.state.lose(1);
+            self.state.lose(calls);
             self.state.set_failing(true);
             Error::Write { source: Arc::new(io::ErrorKind::BrokenPipe.into()) }
         };
         let written = async {
             let (caller, outcome) = oneshot::channel();
-            self.messages.send(Message::Record(entry, caller)).await.map_err(|_| gone())?;
+            self.messages.send(Message::Record(entry, alone, caller)).await.map_err(|_| gone())?;
             outcome.await.map_err(|_| gone())?.map_err(|source| Error::Write { source })
         };
         match timeout(PATIENCE, written).await {
             Ok(written) => written,
             Err(_) => {
-                self.state.lose(1);
+                self.state.lose(calls);
                 if self.state.set_failing(true) {
                     error!(patience = ?PATIENCE, "writing the audit log takes too long");
                 }
                 // Should it just have come to its end, it says that all is well again.
                 self.wake();
                 Err(Error::failing())
-            }
-        }
-    }
-
-    /// Records that somebody was refused before anything was decided; or counts it,
-    /// where that has happened too often, for a record of all of them.
-    ///
-    /// # Errors
-    /// As [`Self::append`].
-    pub async fn refused(&self, refused: &Refused<'_>) -> Result<(), Error> {
-        let counted = self.state.refusals.lock().count(refused, Instant::now());
-        match counted {
-            Counted::Alone => self.append(&refused.record()).await,
-            Counted::Together { first } => {
-                if first {
-                    self.wake();
-                }
-                Ok(())
             }
         }
     }

@@ -2,12 +2,14 @@
 //! rest one record for each source and reason and window of time.
 //!
 //! **Invariant:** every refusal is in the log once, by itself or in the `count` of one
-//! record; and refusals take no more room than their quota and one line for each
-//! reason and window, whatever strangers do. What was counted and not yet written when
-//! the process is killed is lost: those were refused, so no answer is without record.
+//! record, also where it could not be written by itself; and refusals take no more room
+//! than their quota and one line for each reason and window, whatever strangers do. What
+//! was counted and not yet written when the process is killed is lost: a refusal may be
+//! told without a record, but nothing that was decided.
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -17,6 +19,7 @@ use super::{
     chain::{Entry, Kind},
     entry,
     record::Refused,
+    state::State,
 };
 use crate::model::{Code, Reason};
 
@@ -43,6 +46,36 @@ pub(super) enum Counted {
         /// Whether it is the first that waits to be written.
         first: bool,
     },
+}
+
+/// A refusal on its way to be a record of its own. Lost on that way, wherever, it is
+/// counted with others.
+pub(super) struct Alone {
+    state: Arc<State>,
+    source: String,
+    reason: Reason,
+    time: SystemTime,
+    written: bool,
+}
+
+impl Alone {
+    pub(super) fn new(state: Arc<State>, refused: &Refused<'_>) -> Self {
+        let source = refused.source.to_owned();
+        Self { state, source, reason: refused.reason, time: SystemTime::now(), written: false }
+    }
+
+    pub(super) fn written(mut self) {
+        self.written = true;
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        if !self.written {
+            let source = std::mem::take(&mut self.source);
+            self.state.refusals.lock().add(source, self.reason, self.time, Instant::now());
+        }
+    }
 }
 
 /// Refusals that wait to be written.
@@ -72,11 +105,11 @@ impl Count {
     }
 
     fn add(&mut self, now: SystemTime) {
-        if self.together == 0 {
-            self.first = now;
-        }
+        (self.first, self.last) = match self.together {
+            0 => (now, now),
+            _ => (self.first.min(now), self.last.max(now)),
+        };
         self.together += 1;
-        self.last = now;
     }
 }
 
@@ -107,28 +140,49 @@ impl Refusals {
 
     /// Counts a refusal.
     pub(super) fn count(&mut self, refused: &Refused<'_>, now: Instant) -> Counted {
-        let reason = refused.reason;
-        let clock = SystemTime::now();
+        let (reason, clock) = (refused.reason, SystemTime::now());
+        self.begin(now);
+        let key = (refused.source.to_owned(), reason.text());
+        if self.has_room(&key) {
+            let count = self.sources.entry(key).or_insert_with(|| Count::new(reason, clock));
+            if count.alone < EACH && count.together == 0 && self.quota.take(RECORD_BYTES, now) {
+                count.alone += 1;
+                return Counted::Alone;
+            }
+        }
+        self.add(refused.source.to_owned(), reason, clock, now)
+    }
+
+    /// Counts a refusal that can be no record of its own.
+    pub(super) fn count_together(&mut self, refused: &Refused<'_>) -> Counted {
+        self.add(refused.source.to_owned(), refused.reason, SystemTime::now(), Instant::now())
+    }
+
+    fn add(&mut self, source: String, reason: Reason, time: SystemTime, now: Instant) -> Counted {
+        self.begin(now);
+        let key = (source, reason.text());
+        let new = || Count::new(reason, time);
+        let count = if self.has_room(&key) {
+            self.sources.entry(key).or_insert_with(new)
+        } else {
+            self.others.entry(reason.text()).or_insert_with(new)
+        };
+        count.add(time);
+        Counted::Together { first: !std::mem::replace(&mut self.waiting, true) }
+    }
+
+    /// Makes sure that there is a window.
+    fn begin(&mut self, now: Instant) {
         if !self.waiting && self.window.is_some_and(|begun| now >= begun + WINDOW) {
             // Nobody has to write anything of the window that is over.
             self.window = None;
             self.sources.clear();
         }
         self.window.get_or_insert(now);
-        let key = (refused.source.to_owned(), reason.text());
-        let room = self.sources.len() < SOURCES || self.sources.contains_key(&key);
-        let count = if room {
-            let count = self.sources.entry(key).or_insert_with(|| Count::new(reason, clock));
-            if count.alone < EACH && count.together == 0 && self.quota.take(RECORD_BYTES, now) {
-                count.alone += 1;
-                return Counted::Alone;
-            }
-            count
-        } else {
-            self.others.entry(reason.text()).or_insert_with(|| Count::new(reason, clock))
-        };
-        count.add(clock);
-        Counted::Together { first: !std::mem::replace(&mut self.waiting, true) }
+    }
+
+    fn has_room(&self, key: &(String, &'static str)) -> bool {
+        self.sources.len() < SOURCES || self.sources.contains_key(key)
     }
 
     /// When the window ends, if there is something in it to be written.

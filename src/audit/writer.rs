@@ -22,6 +22,7 @@ use super::{
     chain::{Entry, Kind, Link},
     entry::{self, Checkpoint, Open, Resumed},
     keeper::Keeper,
+    refusals::Alone,
     sink::Sink,
     state::State,
     witness::Signer,
@@ -36,8 +37,8 @@ const LAST_ANCHOR: Duration = Duration::from_secs(5);
 
 /// What the thread is sent.
 pub(super) enum Message {
-    /// A record, and who waits for it.
-    Record(Entry, oneshot::Sender<Result<(), Arc<io::Error>>>),
+    /// A record, of a refusal or else of a call, and who waits for it.
+    Record(Entry, Option<Alone>, oneshot::Sender<Result<(), Arc<io::Error>>>),
     /// There is something else to do.
     Wake,
     /// No more records will come.
@@ -109,11 +110,12 @@ impl Writer {
                     Some(due) => timeout_at(due.into(), received).await.ok(),
                 }
             });
-            let (mut records, mut callers) = (Vec::new(), Vec::new());
+            let (mut records, mut refusals, mut callers) = (Vec::new(), Vec::new(), Vec::new());
             for message in messages.drain(..) {
                 match message {
-                    Message::Record(entry, caller) => {
+                    Message::Record(entry, refusal, caller) => {
                         records.push(entry);
+                        refusals.extend(refusal);
                         callers.push(caller);
                     }
                     Message::Wake => {}
@@ -125,7 +127,11 @@ impl Writer {
                 }
             }
             if !records.is_empty() {
-                let outcome = self.write(&records).map_err(Arc::new);
+                let outcome = self.write(&records, records.len() - refusals.len()).map_err(Arc::new);
+                match &outcome {
+                    Ok(()) => refusals.into_iter().for_each(Alone::written),
+                    Err(_) => drop(refusals),
+                }
                 for caller in callers {
                     // A caller that went away is served all the same: its record is written.
                     let _ = caller.send(outcome.clone());
@@ -158,7 +164,7 @@ impl Writer {
     /// Does what has become due.
     fn tend(&mut self) {
         if self.has_resumed() {
-            let _ = self.write(&[]);
+            let _ = self.write(&[], 0);
         }
         if self.state.is_failing() {
             return;
@@ -167,18 +173,18 @@ impl Writer {
         let refusals = self.state.refusals.lock().take(now, false);
         if !refusals.is_empty() {
             self.own.extend(refusals);
-            let _ = self.write(&[]);
+            let _ = self.write(&[], 0);
         }
         let signs = self.signer.is_some() && self.since > 0;
         let due = self.unsigned_since.is_some_and(|since| now >= since + self.interval);
         if signs && (due || self.since >= self.each || self.sink.is_long_enough()) {
             let signed = self.checkpoint();
-            self.judge(&signed, 0);
+            self.judge(&signed, 0, 0);
         }
         if self.sink.is_long_enough() {
             self.sink.rotate();
             // So that there is a file of the name which everybody knows.
-            let _ = self.write(&[]);
+            let _ = self.write(&[], 0);
         }
     }
 
@@ -188,8 +194,9 @@ impl Writer {
         self.state.is_failing() || self.state.lost() > 0
     }
 
-    /// Writes records and judges the log by whether that was possible.
-    fn write(&mut self, records: &[Entry]) -> io::Result<()> {
+    /// Writes records, so many of them of calls, and judges the log by whether that was
+    /// possible.
+    fn write(&mut self, records: &[Entry], calls: usize) -> io::Result<()> {
         if !records.is_empty() {
             failpoint::reached("audit.before-write");
         }
@@ -197,11 +204,11 @@ impl Writer {
         if !records.is_empty() {
             failpoint::reached("audit.after-write");
         }
-        self.judge(&outcome, records.len());
+        self.judge(&outcome, records.len(), calls);
         outcome
     }
 
-    fn judge(&mut self, outcome: &io::Result<()>, records: usize) {
+    fn judge(&mut self, outcome: &io::Result<()>, records: usize, calls: usize) {
         match outcome {
             Ok(()) => {
                 metrics().audit_written(records);
@@ -210,7 +217,7 @@ impl Writer {
                 }
             }
             Err(error) => {
-                self.state.lose(records);
+                self.state.lose(calls);
                 // Once, and not for every call.
                 if self.state.set_failing(true) {
                     error!(%error, records, "cannot write the audit log");
@@ -312,10 +319,10 @@ impl Writer {
     fn finish(mut self) {
         let refusals = self.state.refusals.lock().take(Instant::now(), true);
         self.own.extend(refusals);
-        let _ = self.write(&[]);
+        let _ = self.write(&[], 0);
         if self.since > 0 && !self.state.is_failing() {
             let signed = self.checkpoint();
-            self.judge(&signed, 0);
+            self.judge(&signed, 0, 0);
         }
         if let Err(error) = self.sink.share().and_then(|file| file.sync_all()) {
             error!(%error, "cannot make the end of the audit log safe on its disk");

@@ -1,6 +1,7 @@
 //! Who calls: by token, by client certificate, or by the user behind a Unix socket.
 //! Who cannot prove it is refused here, on record, before anything of its request is
-//! read.
+//! read; and told the same while the log cannot be written, for a stranger learns
+//! nothing of the log.
 
 use http::{HeaderMap, Response, header};
 use tonic::body::Body;
@@ -80,6 +81,5 @@ async fn refused(guards: &Guards, arrived: &Arrived<'_>, reason: Reason, detail:
         reason,
         detail,
     };
-    // Refused it is in any case; that there may be no record is on the health page.
-    let _ = guards.log.refused(&record).await;
+    guards.log.refused(&record).await;
 }

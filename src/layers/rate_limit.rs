@@ -28,7 +28,6 @@ pub(super) async fn charged(
         reason: Reason::RateLimited,
         detail: "the caller has used up its share",
     };
-    // Refused it is in any case.
-    let _ = guards.log.refused(&record).await;
+    guards.log.refused(&record).await;
     Err(status::rate_limited(&exceeded, arrived.request_id).into_http())
 }

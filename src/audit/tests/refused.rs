@@ -40,10 +40,10 @@ async fn the_first_few_are_records_and_the_rest_is_counted() {
     let shelf = Shelf::new();
     let log = shelf.open();
     for _ in 0..100 {
-        log.refused(&refused("192.0.2.1", Reason::TokenExpired)).await.unwrap();
-        log.refused(&refused("192.0.2.2", Reason::TokenMissing)).await.unwrap();
+        log.refused(&refused("192.0.2.1", Reason::TokenExpired)).await;
+        log.refused(&refused("192.0.2.2", Reason::TokenMissing)).await;
     }
-    log.refused(&refused("192.0.2.2", Reason::TokenRevoked)).await.unwrap();
+    log.refused(&refused("192.0.2.2", Reason::TokenRevoked)).await;
     log.close().await;
     assert_eq!(alone(&shelf), 5 + 5 + 1);
     let record = &shelf.of_kind("decision")[0];
@@ -66,7 +66,7 @@ async fn strangers_cannot_fill_the_log_and_each_is_counted() {
     for stranger in 0..6000 {
         for _ in 0..7 {
             let source = format!("2001:db8:{stranger:x}::/64");
-            log.refused(&refused(&source, Reason::TokenMalformed)).await.unwrap();
+            log.refused(&refused(&source, Reason::TokenMalformed)).await;
             sent += 1;
         }
     }
@@ -77,6 +77,28 @@ async fn strangers_cannot_fill_the_log_and_each_is_counted() {
     // The quota, what came back to it meanwhile, and what the log says of itself.
     let length = fs::metadata(shelf.path()).unwrap().len();
     assert!(length < (64 << 10) + 20_000, "{length}");
+}
+
+/// Of each of them it is known in the end, and none of them is a call without an answer.
+#[tokio::test]
+async fn strangers_who_come_while_the_log_fails_are_counted() {
+    let shelf = Shelf::new();
+    let log = shelf.open();
+    let (below, away) = (shelf.path().parent().unwrap(), shelf.directory.path().join("away"));
+    fs::rename(below, &away).unwrap();
+    // The first finds out, and the others know.
+    for source in ["192.0.2.1", "192.0.2.2", "192.0.2.2"] {
+        log.refused(&refused(source, Reason::TokenMissing)).await;
+    }
+    assert!(log.state().failing);
+    fs::rename(&away, below).unwrap();
+    becomes(&log, true).await;
+    log.refused(&refused("192.0.2.3", Reason::TokenMissing)).await;
+    log.close().await;
+    let missing = "TOKEN_MISSING".to_owned();
+    let expected = [(("192.0.2.1".to_owned(), missing.clone()), 1), (("192.0.2.2".to_owned(), missing), 2)];
+    assert_eq!((together(&shelf), alone(&shelf)), (expected.into(), 1));
+    assert_eq!(shelf.of_kind("resumed")[0]["unanswered"], 0);
 }
 
 #[test]

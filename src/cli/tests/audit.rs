@@ -34,7 +34,7 @@ fn run(directory: &Path) -> Arc<Catalog> {
                 reason: Reason::TokenMissing,
                 detail: "why",
             };
-            log.refused(&refused).await.unwrap();
+            log.refused(&refused).await;
         }
         log.close().await;
     });
