@@ -6,7 +6,10 @@ use serde::Serialize;
 use skms_backend::SignatureAlgorithm;
 
 use super::entry;
-use crate::model::{BackendName, Code, KeyId, Reason};
+use crate::{
+    auth::Caller,
+    model::{BackendName, Code, KeyId, Reason},
+};
 
 /// One line of the log.
 #[derive(Debug, Serialize)]
@@ -57,6 +60,8 @@ pub struct Record<'a> {
 pub struct Refused<'a> {
     /// Whose refusals are counted together: a caller, or an address.
     pub source: &'a str,
+    /// The caller, where it had proved that it is one.
+    pub caller: Option<&'a Caller>,
     /// From where.
     pub peer: &'a str,
     /// The SHA-256 of the client certificate of its connection, in hexadecimal.
@@ -69,6 +74,8 @@ pub struct Refused<'a> {
     pub reason: Reason,
     /// What it was not told.
     pub detail: &'static str,
+    /// How long it took.
+    pub latency: Duration,
 }
 
 /// Whether something is about to be done, or was.
@@ -137,7 +144,8 @@ pub struct Outcome {
     /// What its caller was not told.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'static str>,
-    /// How long it took, from the decision on.
+    /// How long it took: from the decision on, or where it did not come to one, from its
+    /// arrival.
     #[serde(rename = "latency_us", serialize_with = "micros")]
     latency: Duration,
 }
@@ -164,10 +172,10 @@ impl Refused<'_> {
             phase: Phase::Outcome,
             request_id: self.request_id,
             caller: self.source,
-            issuer: None,
-            subject: None,
-            tenant: None,
-            authenticated_by: "none",
+            issuer: self.caller.map(Caller::issuer),
+            subject: self.caller.map(Caller::subject),
+            tenant: self.caller.and_then(Caller::tenant),
+            authenticated_by: self.caller.map_or("none", |caller| caller.method().name()),
             certificate: self.certificate,
             peer: self.peer,
             action: self.rpc,
@@ -177,7 +185,7 @@ impl Refused<'_> {
             facts: Facts::default(),
             outcome: Some(Outcome {
                 detail: Some(self.detail),
-                ..Outcome::refused(self.reason, Duration::ZERO)
+                ..Outcome::refused(self.reason, self.latency)
             }),
         }
     }

@@ -67,7 +67,8 @@ impl Sink {
         }
         let end = files::end(&file)?;
         let (length, first) = (file.metadata()?.len(), files::first(&file)?);
-        let opened = Opened { why, link: end.link, foreign: end.foreign, torn: end.torn, before: None, left: None };
+        let opened =
+            Opened { why, link: end.link, foreign: end.foreign, torn: end.torn, before: None, left: None };
         let enough = if rotate_bytes == 0 { u64::MAX } else { rotate_bytes };
         let path = path.to_owned();
         let sink = Self {

@@ -74,12 +74,14 @@ async fn stranger(guards: &Guards, arrived: &Arrived<'_>, refusal: Refusal) -> R
 async fn refused(guards: &Guards, arrived: &Arrived<'_>, reason: Reason, detail: &'static str) {
     let record = Refused {
         source: &arrived.peer.source,
+        caller: None,
         peer: &arrived.peer.address,
         certificate: arrived.peer.fingerprint.as_deref(),
         request_id: arrived.request_id,
         rpc: arrived.name(),
         reason,
         detail,
+        latency: arrived.begun.elapsed(),
     };
     guards.log.refused(&record).await;
 }

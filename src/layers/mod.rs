@@ -172,7 +172,7 @@ async fn admitted<B>(
     if let Some(rpc) = rpc
         && rpc.access() == Access::Public
     {
-        rate_limit::charged(guards, &peer.source, &arrived).await?;
+        rate_limit::charged(guards, None, &arrived).await?;
         return Ok(());
     }
     if peer.health_only {
@@ -180,7 +180,7 @@ async fn admitted<B>(
         return Err(status::refusal(Reason::MethodNotFound, message, id).into_http());
     }
     let caller = authenticate::caller(guards, request.headers(), &arrived).await?;
-    rate_limit::charged(guards, caller.id(), &arrived).await?;
+    rate_limit::charged(guards, Some(&caller), &arrived).await?;
     // That there is no such method is told by tonic, and to those who are known only.
     let Some(rpc) = rpc else { return Ok(()) };
     if let Access::Action(action) = rpc.access() {

@@ -5,18 +5,21 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     audit::refusals::{Refusals, WINDOW},
+    auth::Caller,
     model::Reason,
 };
 
 fn refused(source: &str, reason: Reason) -> Refused<'_> {
     Refused {
         source,
+        caller: None,
         peer: "192.0.2.1:50000",
         certificate: None,
         request_id: "id",
         rpc: "unknown",
         reason,
         detail: "why",
+        latency: Duration::from_micros(7),
     }
 }
 
@@ -55,6 +58,16 @@ async fn the_first_few_are_records_and_the_rest_is_counted() {
     ];
     assert_eq!(together(&shelf), expected.into());
     assert!(shelf.verify().good);
+}
+
+#[test]
+fn a_caller_that_is_refused_is_named() {
+    let caller = Caller::sample("corp", "alice", &[], Some("north"));
+    let refused = Refused { caller: Some(&caller), ..refused(caller.id(), Reason::RateLimited) };
+    let record = serde_json::to_value(refused.record()).unwrap();
+    let fields = ["caller", "issuer", "subject", "tenant", "authenticated_by"].map(|name| &record[name]);
+    assert_eq!(fields, ["corp/alice", "corp", "alice", "north", "token"]);
+    assert_eq!(record["latency_us"], 7);
 }
 
 /// However many strangers there are: everything is counted, and little is written.

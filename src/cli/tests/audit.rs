@@ -1,6 +1,6 @@
 //! `skms audit`, on logs as a gateway leaves them.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use super::Shell;
 use crate::{
@@ -27,12 +27,14 @@ fn run(directory: &Path) -> Arc<Catalog> {
         for request_id in ["one", "two"] {
             let refused = Refused {
                 source: "192.0.2.1",
+                caller: None,
                 peer: "192.0.2.1:50000",
                 certificate: None,
                 request_id,
                 rpc: "unknown",
                 reason: Reason::TokenMissing,
                 detail: "why",
+                latency: Duration::ZERO,
             };
             log.refused(&refused).await;
         }
