@@ -46,6 +46,9 @@ pub(super) enum Why {
     Start,
     /// The file before it was long enough, or somebody moved it away.
     Rotated,
+    /// The file before it could not be made safe on its disk: a power cut may have lost
+    /// some of it.
+    Unsafe,
 }
 
 /// How the chain goes on.

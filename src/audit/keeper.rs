@@ -2,7 +2,10 @@
 //! disks and databases, so that the thread that writes does not.
 //!
 //! **Invariant:** a checkpoint is an anchor only after everything up to it is on the
-//! disk: a power cut must not make the log look cut off.
+//! disk: a power cut must not make the log look cut off. A disk that failed once may
+//! have lost what it was given, and says the next time that all is well; so a file that
+//! could not be made safe is never tried again, and no checkpoint in it is an anchor. The
+//! log goes on in another file.
 
 use std::{
     fs::File,
@@ -15,7 +18,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tracing::{error, info};
 
-use super::witness::Anchors;
+use super::{files, witness::Anchors};
 use crate::{model::Anchor, telemetry::metrics};
 
 /// Time between two anchors. Each costs the catalog a transaction, which those who
@@ -38,6 +41,9 @@ struct State {
     /// Files that are not safe yet: the one that is written, and those that were
     /// rotated meanwhile.
     files: Vec<File>,
+    /// The last file that could not be made safe, until there is a checkpoint in
+    /// another one.
+    distrusted: Option<File>,
     /// The latest checkpoint alone: whoever knows it needs no earlier one.
     next: Option<Anchor>,
     closing: bool,
@@ -45,16 +51,27 @@ struct State {
 }
 
 impl Keeper {
-    pub(super) fn start(anchors: Vec<Arc<dyn Anchors>>) -> std::io::Result<Self> {
+    /// `wake` has the writer look at whether its file is still trusted.
+    pub(super) fn start(
+        anchors: Vec<Arc<dyn Anchors>>,
+        wake: impl Fn() + Send + 'static,
+    ) -> std::io::Result<Self> {
         let desk = Arc::new(Desk::default());
         let works = Arc::clone(&desk);
-        thread::Builder::new().name("audit-anchors".to_owned()).spawn(move || works.run(&anchors))?;
+        thread::Builder::new().name("audit-anchors".to_owned()).spawn(move || works.run(&anchors, wake))?;
         Ok(Self { desk })
     }
 
     /// Has this checkpoint, and all that is before it in the file, made safe and known.
     pub(super) fn keep(&self, file: File, anchor: Anchor) {
         let mut state = self.desk.state.lock();
+        if state.distrusts(&file) {
+            return;
+        }
+        // One that waits to be made safe must not be tried again.
+        if !state.files.iter().any(|waiting| state.distrusts(waiting)) {
+            state.distrusted = None;
+        }
         if !state.files.last().is_some_and(|last| is_same(last, &file)) {
             state.files.push(file);
         }
@@ -64,7 +81,15 @@ impl Keeper {
 
     /// Has this file made safe, too, before anything is known that comes after it.
     pub(super) fn remember(&self, file: File) {
-        self.desk.state.lock().files.push(file);
+        let mut state = self.desk.state.lock();
+        if !state.distrusts(&file) {
+            state.files.push(file);
+        }
+    }
+
+    /// Whether this file could not be made safe.
+    pub(super) fn distrusts(&self, file: &File) -> bool {
+        self.desk.state.lock().distrusts(file)
     }
 
     /// Does what is left to do, and waits for it, but not for ever.
@@ -89,17 +114,21 @@ impl Drop for Keeper {
     }
 }
 
+impl State {
+    fn distrusts(&self, file: &File) -> bool {
+        self.distrusted.as_ref().is_some_and(|distrusted| is_same(distrusted, file))
+    }
+}
+
 impl Desk {
-    fn run(&self, anchors: &[Arc<dyn Anchors>]) {
+    fn run(&self, anchors: &[Arc<dyn Anchors>], wake: impl Fn()) {
         let mut failing = vec![false; anchors.len()];
         while let Some((files, anchor)) = self.next() {
-            match files.iter().try_for_each(File::sync_data) {
-                Ok(()) => keep(anchors, &anchor, &mut failing),
-                Err(error) => {
-                    error!(%error, "cannot make the audit log safe on its disk; not anchored");
-                    // No later checkpoint is an anchor before these are safe.
-                    self.state.lock().files.splice(0..0, files);
-                }
+            if files.into_iter().fold(true, |safe, file| self.is_safe(file) && safe) {
+                keep(anchors, &anchor, &mut failing);
+            } else {
+                metrics().audit_not_anchored();
+                wake();
             }
             let mut state = self.state.lock();
             let until = Instant::now() + PACE;
@@ -107,6 +136,17 @@ impl Desk {
         }
         self.state.lock().closed = true;
         self.changed.notify_all();
+    }
+
+    /// Makes a file safe. Where that fails, it is for good.
+    fn is_safe(&self, file: File) -> bool {
+        if self.state.lock().distrusts(&file) {
+            return false;
+        }
+        let Err(error) = files::sync(&file) else { return true };
+        error!(%error, "cannot make the audit log safe on its disk; not anchored, and begun anew");
+        self.state.lock().distrusted = Some(file);
+        false
     }
 
     fn next(&self) -> Option<(Vec<File>, Anchor)> {

@@ -109,10 +109,10 @@ impl Log {
         }
         let state = Arc::new(State::new(config.refused_bytes_per_minute));
         let beginning = start::of(config, witnesses).map_err(failed)?;
-        let writer = beginning.writer(config, Arc::clone(&state));
+        let (messages, mut waiting) = mpsc::channel(QUEUE);
+        let writer = beginning.writer(config, Arc::clone(&state), messages.downgrade());
         let writer = writer.map_err(|source| Error::Write { source: Arc::new(source) })?;
         let timer = timer().map_err(failed)?;
-        let (messages, mut waiting) = mpsc::channel(QUEUE);
         let alarmed = Arc::clone(&state);
         thread::Builder::new()
             .name("audit".to_owned())

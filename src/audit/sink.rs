@@ -30,6 +30,8 @@ pub(super) struct Sink {
     first: Option<u64>,
     /// Whether the last write may have left something behind.
     damaged: bool,
+    /// Whether its disk failed to make it safe: then another file must be begun.
+    distrusted: bool,
     /// From which length on it is rotated.
     enough: u64,
     rotate_bytes: u64,
@@ -78,6 +80,7 @@ impl Sink {
             length,
             first,
             damaged: false,
+            distrusted: false,
             enough,
             rotate_bytes,
             rotated: false,
@@ -89,10 +92,13 @@ impl Sink {
     /// a line. Says so where that is another file than before.
     pub(super) fn settle(&mut self) -> io::Result<Option<Opened>> {
         let mended = self.mend();
+        if self.distrusted && self.is_in_place() {
+            self.leave()?;
+        }
         if !self.is_in_place() {
             // Moved away to be kept, or removed.
-            let (sink, mut opened) =
-                Self::open(&self.path, self.durability, self.rotate_bytes, Why::Rotated)?;
+            let why = if self.distrusted { Why::Unsafe } else { Why::Rotated };
+            let (sink, mut opened) = Self::open(&self.path, self.durability, self.rotate_bytes, why)?;
             if let Err(error) = mended {
                 warn!(%error, "what a failed write left in the audit log that was moved stays in it");
                 opened.left = files::end(&self.file)?.link;
@@ -140,9 +146,19 @@ impl Sink {
     fn put(&mut self, lines: &[u8]) -> io::Result<()> {
         self.file.write_all(lines)?;
         if self.durability == Durability::Fsync {
-            self.file.sync_data()?;
+            files::sync(&self.file).inspect_err(|_| {
+                self.distrust();
+            })?;
         }
         Ok(())
+    }
+
+    /// Has another file begun before anything else is written: what this one has may be
+    /// lost already, whatever its disk says the next time. Answers whether that can be;
+    /// what is no file, such as a device, has no successor.
+    pub(super) fn distrust(&mut self) -> bool {
+        self.distrusted = self.file.metadata().is_ok_and(|about| about.is_file());
+        self.distrusted
     }
 
     /// Whether it is time to begin another file.
@@ -154,16 +170,30 @@ impl Sink {
     /// that cannot be done: a log that is too long is better than none.
     pub(super) fn rotate(&mut self) {
         let Some(first) = self.first else { return };
+        if let Err(error) = self.rename(first) {
+            error!(%error, first, "cannot rotate the audit log; it grows on");
+            self.enough = self.length.saturating_add(self.rotate_bytes);
+        }
+    }
+
+    fn rename(&mut self, first: u64) -> io::Result<()> {
         let kept = files::rotated_name(&self.path, first);
-        let taken = fs::symlink_metadata(&kept).is_ok();
-        let renamed =
-            if taken { Err(io::ErrorKind::AlreadyExists.into()) } else { fs::rename(&self.path, &kept) };
-        match renamed {
-            Ok(()) => (self.rotated, self.enough) = (true, u64::MAX),
-            Err(error) => {
-                error!(%error, path = %kept.display(), "cannot rotate the audit log; it grows on");
-                self.enough = self.length.saturating_add(self.rotate_bytes);
-            }
+        if fs::symlink_metadata(&kept).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(&self.path, &kept)?;
+        (self.rotated, self.enough) = (true, u64::MAX);
+        Ok(())
+    }
+
+    /// Makes room for another file of this name. Nothing is written before there is one.
+    fn leave(&mut self) -> io::Result<()> {
+        match self.first {
+            Some(first) => self.rename(first),
+            // Nothing was ever written to it that somebody was told of.
+            None if self.file.metadata()?.len() == 0 => fs::remove_file(&self.path),
+            // Older than the chain, as a whole.
+            None => self.rename(0),
         }
     }
 
@@ -171,6 +201,10 @@ impl Sink {
     #[cfg(test)]
     pub(super) const fn damage(&mut self) {
         self.damaged = true;
+    }
+
+    pub(super) const fn file(&self) -> &File {
+        &self.file
     }
 
     /// The file, for whoever makes it safe on another thread.

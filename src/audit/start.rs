@@ -3,6 +3,7 @@
 
 use std::{fs::File, io, path::Path, sync::Arc};
 
+use tokio::sync::mpsc::WeakSender;
 use tracing::{error, info, warn};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     sink::{Opened, Sink},
     state::State,
     witness::{AnchorFile, Anchors, Signer, Witnesses},
-    writer::Writer,
+    writer::{Message, Writer},
 };
 use crate::{model::Anchor, telemetry::metrics};
 
@@ -59,7 +60,12 @@ pub(super) fn of(config: &Config, witnesses: Witnesses) -> io::Result<Beginning>
 
 impl Beginning {
     /// Writes the first line, signs what there is, and is ready to write.
-    pub(super) fn writer(self, config: &Config, state: Arc<State>) -> io::Result<Writer> {
+    pub(super) fn writer(
+        self,
+        config: &Config,
+        state: Arc<State>,
+        messages: WeakSender<Message>,
+    ) -> io::Result<Writer> {
         let open = Open {
             time: entry::now(),
             why: self.opened.why,
@@ -69,7 +75,10 @@ impl Beginning {
             anchor: self.anchor,
             foreign: self.opened.foreign,
         };
-        let keeper = Keeper::start(self.anchors)?;
+        let keeper = Keeper::start(self.anchors, move || {
+            // One that has messages looks anyway.
+            messages.upgrade().map(|messages| messages.try_send(Message::Wake));
+        })?;
         Writer::new(config, (self.sink, self.link), (open, self.opened.torn), (self.signer, keeper), state)
     }
 }

@@ -21,6 +21,7 @@ use super::{
     Config,
     chain::{Entry, Kind, Link},
     entry::{self, Checkpoint, Open, Resumed},
+    files,
     keeper::Keeper,
     refusals::Alone,
     sink::Sink,
@@ -163,7 +164,8 @@ impl Writer {
 
     /// Does what has become due.
     fn tend(&mut self) {
-        if self.has_resumed() {
+        let distrusted = self.keeper.distrusts(self.sink.file()) && self.sink.distrust();
+        if distrusted || self.has_resumed() {
             let _ = self.write(&[], 0);
         }
         if self.state.is_failing() {
@@ -229,7 +231,8 @@ impl Writer {
     /// Writes what the log has to say of itself, and then the records.
     fn put(&mut self, records: &[Entry]) -> io::Result<()> {
         if let Some(opened) = self.sink.settle()? {
-            self.link = opened.left.unwrap_or(self.link);
+            let left = opened.left.filter(|left| left.sequence > self.link.sequence);
+            self.link = left.unwrap_or(self.link);
             let open = Open {
                 time: entry::now(),
                 why: opened.why,
@@ -324,10 +327,11 @@ impl Writer {
             let signed = self.checkpoint();
             self.judge(&signed, 0, 0);
         }
-        if let Err(error) = self.sink.share().and_then(|file| file.sync_all()) {
+        // First: an error is told once, and the keeper must not take the next try for safe.
+        self.keeper.close(LAST_ANCHOR);
+        if let Err(error) = files::sync(self.sink.file()) {
             error!(%error, "cannot make the end of the audit log safe on its disk");
         }
-        self.keeper.close(LAST_ANCHOR);
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::*;
-use crate::audit::{entry::Why, sink::Sink};
+use crate::audit::{entry::Why, files::faults, sink::Sink};
 
 #[test]
 fn a_log_that_cannot_be_written_is_not_begun() {
@@ -160,4 +160,46 @@ async fn a_writer_that_dies_fails_health_though_nobody_calls() {
     let log = Log::open_with(&shelf.config, witnesses).unwrap();
     log.append(&record("0")).await.unwrap();
     becomes(&log, false).await;
+}
+
+/// A disk that fails once and then says that all is well is not believed.
+#[tokio::test]
+async fn what_a_disk_failed_to_make_safe_is_no_anchor_and_another_file_is_begun() {
+    let shelf = Shelf::with(|config| config.checkpoint_records = NonZeroU64::MIN);
+    let log = shelf.open();
+    while shelf.notary.anchors.lock().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let before = shelf.notary.anchors.lock().len();
+    faults::once(shelf.path());
+    log.append(&record("0")).await.unwrap();
+    while rotated(shelf.path()).unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!log.state().failing);
+    log.append(&record("1")).await.unwrap();
+    log.close().await;
+    let opened = shelf.of_kind("open").pop().unwrap();
+    assert_eq!(opened["why"], "unsafe");
+    let first = opened["seq"].as_u64().unwrap();
+    let anchors: Vec<u64> = shelf.notary.anchors.lock().iter().map(|anchor| anchor.sequence).collect();
+    assert!(anchors.len() > before && anchors[before..].iter().all(|anchor| *anchor > first), "{anchors:?}");
+    assert_eq!((shelf.files().len(), shelf.ids()), (2, ids(0..2)));
+    let report = shelf.verify();
+    assert!(report.good && report.unanchored == 0, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_record_that_could_not_be_made_safe_is_refused_and_the_next_is_in_another_file() {
+    let shelf = Shelf::with(|config| config.durability = Durability::Fsync);
+    let log = Log::open(&shelf.config).unwrap();
+    log.append(&record("0")).await.unwrap();
+    faults::once(shelf.path());
+    assert!(matches!(log.append(&record("lost")).await, Err(Error::Write { .. })));
+    becomes(&log, true).await;
+    log.append(&record("1")).await.unwrap();
+    log.close().await;
+    assert_eq!((shelf.files().len(), shelf.ids()), (2, ids(0..2)));
+    assert_eq!(shelf.of_kind("open")[1]["why"], "unsafe");
+    assert!(shelf.verify().good);
 }
