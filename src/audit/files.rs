@@ -37,10 +37,9 @@ pub(super) fn rotated_name(path: &Path, first: u64) -> PathBuf {
 /// # Errors
 /// When the directory cannot be read.
 pub fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
-    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else { return Ok(Vec::new()) };
-    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let Some(name) = path.file_name() else { return Ok(Vec::new()) };
     let mut found = Vec::new();
-    for entry in fs::read_dir(directory)? {
+    for entry in fs::read_dir(directory(path))? {
         let entry = entry?.file_name();
         let rest = entry.as_encoded_bytes().strip_prefix(name.as_encoded_bytes());
         let digits = rest.and_then(|rest| rest.strip_prefix(b"."));
@@ -50,6 +49,11 @@ pub fn rotated(path: &Path) -> io::Result<Vec<PathBuf>> {
     }
     found.sort();
     Ok(found)
+}
+
+/// The directory that a file is in.
+pub(super) fn directory(path: &Path) -> &Path {
+    path.parent().filter(|directory| !directory.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A file from some place on. It does not move the place at which others read.

@@ -67,6 +67,11 @@ impl Sink {
         if file.metadata()?.is_file() && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, "it is in use by another gateway"));
         }
+        if durability == Durability::Fsync && file.metadata()?.is_file() {
+            // A power cut takes the name of a new file, too, and the new name of the one
+            // before it.
+            files::sync(&File::open(files::directory(path))?)?;
+        }
         let end = files::end(&file)?;
         let (length, first) = (file.metadata()?.len(), files::first(&file)?);
         let opened =

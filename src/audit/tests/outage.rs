@@ -203,3 +203,15 @@ async fn a_record_that_could_not_be_made_safe_is_refused_and_the_next_is_in_anot
     assert_eq!(shelf.of_kind("open")[1]["why"], "unsafe");
     assert!(shelf.verify().good);
 }
+
+#[test]
+fn a_file_of_which_the_name_is_not_safe_is_not_begun() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    faults::once(directory.path());
+    let open = |durability| Sink::open(&path, durability, 0, Why::Start);
+    // Where nobody asked for that much, it is not looked at.
+    assert!(open(Durability::Write).is_ok());
+    assert!(open(Durability::Fsync).is_err());
+    assert!(open(Durability::Fsync).is_ok());
+}
