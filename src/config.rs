@@ -18,7 +18,7 @@ mod tests;
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use serde::Deserialize;
@@ -133,22 +133,26 @@ impl Config {
         .concat()
     }
 
-    /// The database and the log must not write over each other.
+    /// The database, the log and its anchors must not write over each other.
     fn same_file(&self) -> Vec<BadValue> {
-        let (catalog, audit) = (self.catalog.path.components(), self.audit.path.components());
-        let beside = ["-wal", "-shm", "-journal"].map(|end| {
+        let catalog = ["", "-wal", "-shm", "-journal"].map(|end| {
             let mut path = self.catalog.path.clone().into_os_string();
             path.push(end);
-            PathBuf::from(path)
+            plain(Path::new(&path))
         });
-        let taken =
-            catalog.eq(audit) || beside.iter().any(|path| path.components().eq(self.audit.path.components()));
-        taken
-            .then(|| {
-                BadValue::new("audit.path", "is a file of `catalog.path`; give the log a file of its own")
-            })
-            .into_iter()
-            .collect()
+        let (log, anchors) = (plain(&self.audit.path), self.audit.anchor_file.as_deref().map(plain));
+        let of_catalog = catalog.contains(&log).then(|| {
+            BadValue::new("audit.path", "is a file of `catalog.path`; give the log a file of its own")
+        });
+        let taken = match &anchors {
+            Some(anchors) if *anchors == log => Some("is `audit.path`"),
+            Some(anchors) if catalog.contains(anchors) => Some("is a file of `catalog.path`"),
+            Some(_) | None => None,
+        };
+        let of_others = taken.map(|taken| {
+            BadValue::new("audit.anchor_file", format!("{taken}; give the anchors a file of their own"))
+        });
+        of_catalog.into_iter().chain(of_others).collect()
     }
 
     fn relative_to(self, base: &Path) -> Self {
@@ -162,6 +166,22 @@ impl Config {
             ..self
         }
     }
+}
+
+/// A path in the one spelling that it has without `.` and `..`, as far as that can be
+/// told without looking for links.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if plain.file_name().is_some() => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// The file as it is laid out.

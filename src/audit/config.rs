@@ -76,15 +76,11 @@ impl Config {
             let problem = format!("must be at least {LEAST_ROTATE_BYTES}, or 0 for never");
             BadValue::new("audit.rotate_bytes", problem)
         });
-        let same = (anchor_file.as_ref() == Some(path)).then(|| {
-            BadValue::new("audit.anchor_file", "is `audit.path`; give the anchors a file of their own")
-        });
         [
             BadValue::unless_path("audit.path", path),
             small,
             BadValue::unless_interval("audit.checkpoint_interval", *checkpoint_interval),
             anchor_file.as_deref().and_then(|file| BadValue::unless_path("audit.anchor_file", file)),
-            same,
         ]
         .into_iter()
         .flatten()

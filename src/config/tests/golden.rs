@@ -14,6 +14,15 @@ const MISTAKES: &[(&str, &str)] = &[
         "[server]\nlisten = ['127.0.0.1:7443']\n",
         "x.toml:2: `server.listen`: unknown field; known are `reflection`, `drain_grace`",
     ),
+    (
+        "[catalog]\npath = 'd/a.db'\n[audit]\npath = 'd/../d/a.db-wal'\nanchor_file = './d/a.db-journal'\n",
+        "x.toml:4: `audit.path`: is a file of `catalog.path`; give the log a file of its own\n\
+         x.toml:5: `audit.anchor_file`: is a file of `catalog.path`; give the anchors a file of their own",
+    ),
+    (
+        "[audit]\npath = 'd/a.jsonl'\nanchor_file = 'd/./e/../a.jsonl'\n",
+        "x.toml:3: `audit.anchor_file`: is `audit.path`; give the anchors a file of their own",
+    ),
     ("[listeners]\n", "x.toml:1: `listeners`: must name at least one; add a section `[listeners.NAME]`"),
     (
         "[listeners.Api]\naddress = '127.0.0.1:1'\n",
