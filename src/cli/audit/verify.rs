@@ -158,8 +158,25 @@ fn summary(report: &Report) -> String {
     if report.more_findings > 0 {
         let _ = writeln!(text, "found: {} more", report.more_findings);
     }
-    text.push_str(if report.good { "good: nothing was changed\n" } else { "changed\n" });
+    text.push_str(&judgement(report));
     text
+}
+
+/// What it comes to, and no more than could be checked.
+fn judgement(report: &Report) -> String {
+    match (report.last_anchor, report.last_checkpoint) {
+        _ if !report.good => "changed\n".to_owned(),
+        (Some(_), _) => "good: nothing was changed\n".to_owned(),
+        (None, Some(checkpoint)) => format!(
+            "good as far as it goes: nothing was changed up to record {checkpoint}; no anchor was given, so \
+             records cut off the end cannot be noticed\n"
+        ),
+        (None, None) => {
+            "good as far as it goes: no signature and no anchor could be checked, so whoever can \
+                         write the log may have written all of it anew\n"
+                .to_owned()
+        }
+    }
 }
 
 /// How often a log is looked at again that is rotated meanwhile.

@@ -69,6 +69,13 @@ fn a_log_is_verified_beside_the_gateway_that_writes_it() {
     let report = shell.skms(&format!("{elsewhere} --output json")).json();
     assert_eq!((&report["good"], &report["unanchored"]), (&true.into(), &0.into()), "{report}");
 
+    // What could not be checked is not called good.
+    let signed = format!("audit verify --log {at}/log/audit.jsonl --public-key {at}/state/audit.pub");
+    let done = shell.skms(&signed);
+    let good = "good as far as it goes: nothing was changed up to record 10; no anchor was given, so records cut \
+                off the end cannot be noticed\n";
+    assert!(done.exit == 0 && done.text().ends_with(good), "{}", done.text());
+
     let log = directory.path().join("log/audit.jsonl");
     let whole = fs::read_to_string(&log).unwrap();
     fs::write(&log, whole.replace("two", "too")).unwrap();
@@ -96,4 +103,20 @@ fn what_a_log_is_held_against_must_be_named_and_be_there() {
     let done = shell.skms("audit verify --log /nowhere/audit.jsonl --public-key /nowhere/audit.pub");
     assert_eq!(done.exit, 1);
     assert!(done.stderr.starts_with("error: cannot read `/nowhere/audit.pub`: "), "{}", done.stderr);
+}
+
+#[test]
+fn a_log_of_which_nothing_is_signed_is_not_called_good() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(run(directory.path()));
+    let log = directory.path().join("log/audit.jsonl");
+    let first: String =
+        fs::read_to_string(&log).unwrap().lines().take(1).map(|line| format!("{line}\n")).collect();
+    fs::write(&log, first).unwrap();
+    let at = directory.path().display();
+    let done = Shell::new()
+        .skms(&format!("audit verify --log {at}/log/audit.jsonl --public-key {at}/state/audit.pub"));
+    let good = "good as far as it goes: no signature and no anchor could be checked, so whoever can write the log \
+                may have written all of it anew\n";
+    assert!(done.exit == 0 && done.text().ends_with(good), "{}", done.text());
 }
