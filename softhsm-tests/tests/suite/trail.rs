@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -159,6 +160,8 @@ async fn a_file_system_without_room_stops_the_gateway_and_room_starts_it_again()
         assert_eq!(outcome(&client.sign(sign("key", "text")).await), "Unavailable AUDIT_UNAVAILABLE");
     }
 
+    // What an operator does: out of the way with the log, and then room for a new one.
+    fs::rename(inside.join("audit.jsonl"), inside.join("moved.jsonl")).unwrap();
     fs::remove_file(&filler).unwrap();
     let healed = until("health does not say that all is well", &gateway, async || {
         client.health("").await.unwrap() == ServingStatus::Serving
@@ -167,16 +170,20 @@ async fn a_file_system_without_room_stops_the_gateway_and_room_starts_it_again()
     client.sign(sign("key", "text")).await.unwrap();
     assert!(gateway.log().contains("cannot write the audit log"), "{}", gateway.log());
     // It goes with the gateway.
-    let kept = home.path().join("kept.jsonl");
+    let kept = ["moved.jsonl", "audit.jsonl"].map(|name| {
+        let kept = home.path().join(format!("kept-{name}"));
+        fs::copy(inside.join(name), &kept).unwrap();
+        kept
+    });
     let stopping = gateway.pid();
-    fs::copy(inside.join("audit.jsonl"), &kept).unwrap();
     assert!(gateway.stop().await.success());
     let mut command = Command::new(PROGRAM);
-    command.args(["audit", "verify", "--log"]).arg(&kept);
+    command.args(["audit", "verify"]);
+    command.args(kept.iter().flat_map(|kept| [OsStr::new("--log"), kept.as_os_str()]));
     command.arg("--public-key").arg(home.path().join("audit.pub"));
     let ended = program::run(command, b"");
     assert_eq!(ended.code, Some(0), "{} {}", ended.text(), ended.stderr);
-    let text = fs::read_to_string(&kept).unwrap();
+    let text = kept.map(|kept| fs::read_to_string(kept).unwrap()).concat();
     let signed = text.matches("\"action\":\"sign-message\"").count();
     assert_eq!(signed, answered + 2, "each answer is on record, and nothing else is");
     assert!(text.contains("\"kind\":\"resumed\""), "that there was a gap is on record");
