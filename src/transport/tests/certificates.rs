@@ -173,7 +173,7 @@ async fn a_certificate_is_taken_only_if_all_of_it_is_right() {
         (
             "signed with SHA-1",
             Some(pki::weak(include_str!("weak/sha1.pem"))),
-            Refused(DecryptError, UNPROVEN),
+            Refused(DecryptError, UNUSABLE),
         ),
         ("of somebody else", Some(with_another_key), Refused(DecryptError, UNPROVEN)),
     ];
