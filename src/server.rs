@@ -4,7 +4,7 @@
 mod config;
 pub(crate) mod witnesses;
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::task::JoinHandle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -236,6 +236,7 @@ fn on_record(log: audit::Log, recording: TaskTracker) -> transport::Refused {
         recording.spawn(async move {
             let refused = audit::Refused {
                 source: &peer.source,
+                caller: None,
                 peer: &peer.address,
                 certificate: None,
                 // There is no call.
@@ -243,9 +244,10 @@ fn on_record(log: audit::Log, recording: TaskTracker) -> transport::Refused {
                 rpc: "handshake",
                 reason: Reason::ClientCertificateRequired,
                 detail,
+                // Handshakes are not timed.
+                latency: Duration::ZERO,
             };
-            // There is no connection in any case.
-            let _ = log.refused(&refused).await;
+            log.refused(&refused).await;
         });
     })
 }
@@ -263,7 +265,7 @@ async fn forget(rates: Rates, stop: CancellationToken) {
 }
 
 /// A share that is full again is forgotten at the latest after this.
-const FORGET: std::time::Duration = std::time::Duration::from_secs(60);
+const FORGET: Duration = Duration::from_secs(60);
 
 /// What the metrics say of the backends.
 fn pools(backends: &Backends) -> Vec<Pool> {
@@ -289,7 +291,7 @@ fn reflection(routes: &mut RoutesBuilder) -> Result<(), Error> {
     Ok(())
 }
 
-async fn sweep(keyring: Keyring, every: std::time::Duration, stop: CancellationToken) {
+async fn sweep(keyring: Keyring, every: Duration, stop: CancellationToken) {
     // The start has just swept.
     let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
     let sweeping = async {
