@@ -170,32 +170,6 @@ pub(super) fn sync(file: &File) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Disks that fail once and then say that all is well, as they do: what could not be
-/// written is forgotten by the page cache, too.
-#[cfg(test)]
-pub(super) mod faults {
-    use std::{fs::File, io, os::unix::fs::MetadataExt as _, path::Path};
-
-    use parking_lot::Mutex;
-
-    /// By device and inode.
-    static DUE: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
-
-    /// The next attempt to make this safe fails.
-    pub(in crate::audit) fn once(path: &Path) {
-        let about = path.metadata().unwrap();
-        DUE.lock().push((about.dev(), about.ino()));
-    }
-
-    pub(super) fn strike(file: &File) -> io::Result<()> {
-        let about = file.metadata()?;
-        let mut due = DUE.lock();
-        let Some(at) = due.iter().position(|due| *due == (about.dev(), about.ino())) else { return Ok(()) };
-        due.swap_remove(at);
-        Err(io::Error::other("input/output error"))
-    }
-}
-
 /// The number of the first record in a file, where its first line is one.
 pub(super) fn first(file: &File) -> io::Result<Option<u64>> {
     // What is no file, such as a pipe, has nothing to be read.
@@ -227,4 +201,30 @@ pub(super) fn find(path: &Path, sequence: u64) -> io::Result<Option<Link>> {
         }
     }
     Ok(None)
+}
+
+/// Disks that fail once and then say that all is well, as they do: what could not be
+/// written is forgotten by the page cache, too.
+#[cfg(test)]
+pub(super) mod faults {
+    use std::{fs::File, io, os::unix::fs::MetadataExt as _, path::Path};
+
+    use parking_lot::Mutex;
+
+    /// By device and inode.
+    static DUE: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+
+    /// The next attempt to make this safe fails.
+    pub(in crate::audit) fn once(path: &Path) {
+        let about = path.metadata().unwrap();
+        DUE.lock().push((about.dev(), about.ino()));
+    }
+
+    pub(super) fn strike(file: &File) -> io::Result<()> {
+        let about = file.metadata()?;
+        let mut due = DUE.lock();
+        let Some(at) = due.iter().position(|due| *due == (about.dev(), about.ino())) else { return Ok(()) };
+        due.swap_remove(at);
+        Err(io::Error::other("input/output error"))
+    }
 }

@@ -124,7 +124,9 @@ impl Desk {
     fn run(&self, anchors: &[Arc<dyn Anchors>], wake: impl Fn()) {
         let mut failing = vec![false; anchors.len()];
         while let Some((files, anchor)) = self.next() {
-            if files.into_iter().fold(true, |safe, file| self.is_safe(file) && safe) {
+            // Each of them is synced, also after one that failed.
+            let safe: Vec<bool> = files.into_iter().map(|file| self.is_safe(file)).collect();
+            if safe.into_iter().all(|safe| safe) {
                 keep(anchors, &anchor, &mut failing);
             } else {
                 metrics().audit_not_anchored();

@@ -63,11 +63,15 @@ impl Sink {
     ) -> io::Result<(Self, Opened)> {
         // Read to see how it ends, and only then.
         let file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
+        // Nobody finds again what goes into a pipe or a device.
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a file"));
+        }
         // Two that write one chain would tear it. A system that has no locks has none.
-        if file.metadata()?.is_file() && matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+        if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, "it is in use by another gateway"));
         }
-        if durability == Durability::Fsync && file.metadata()?.is_file() {
+        if durability == Durability::Fsync {
             // A power cut takes the name of a new file, too, and the new name of the one
             // before it.
             files::sync(&File::open(files::directory(path))?)?;

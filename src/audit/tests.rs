@@ -24,9 +24,6 @@ use super::{
 };
 use crate::model::Anchor;
 
-/// A disk that is always full (full(4)).
-const FULL: &str = "/dev/full";
-
 fn record(request_id: &str) -> Record<'_> {
     Record {
         time: "2024-01-01T00:00:00.000000Z".to_owned(),

@@ -191,9 +191,9 @@ fn files_that_cannot_be_used_are_named() {
         let config = changed(&home, |text| text.replacen(found, put, 1));
         refused(&run(&home, "serve", &config), code, parts);
     }
-    // A full disk is found at once, and not at the first call.
-    let full = changed(&home, |text| text.replacen("audit.jsonl", "/dev/full", 1));
-    refused(&run(&home, "serve", &full), 1, &["cannot write the audit log"]);
+    // What nobody could read again is no log.
+    let device = changed(&home, |text| text.replacen("audit.jsonl", "/dev/null", 1));
+    refused(&run(&home, "serve", &device), 1, &["cannot open the audit log", "not a file"]);
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.starts_with("no database"), "what was there was overwritten: {text}");
 }

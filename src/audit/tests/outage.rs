@@ -11,10 +11,27 @@ use super::*;
 use crate::audit::{entry::Why, files::faults, sink::Sink};
 
 #[test]
-fn a_log_that_cannot_be_written_is_not_begun() {
-    let config = Config { path: FULL.into(), ..Config::default() };
-    let Err(Error::Write { source }) = Log::open(&config) else { panic!("written to a full disk") };
-    assert_eq!(source.kind(), io::ErrorKind::StorageFull);
+fn a_log_that_nobody_could_read_is_not_begun() {
+    for path in ["/dev/null", "/dev/full"] {
+        let config = Config { path: path.into(), ..Config::default() };
+        let Err(Error::Open { source, .. }) = Log::open(&config) else { panic!("written to {path}") };
+        assert_eq!(source.to_string(), "it is not a file");
+    }
+}
+
+#[test]
+fn a_log_whose_name_becomes_a_pipe_or_a_device_is_not_written() {
+    for make in [(|path| std::os::unix::fs::symlink("/dev/null", path).unwrap()) as fn(&Path), |path| {
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    }] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.jsonl");
+        let (mut sink, _) = Sink::open(&path, Durability::Write, 0, Why::Start).unwrap();
+        sink.write(b"first\n", 1).unwrap();
+        fs::rename(&path, directory.path().join("kept")).unwrap();
+        make(&path);
+        assert_eq!(sink.settle().err().unwrap().to_string(), "it is not a file");
+    }
 }
 
 #[test]

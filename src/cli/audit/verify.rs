@@ -77,6 +77,8 @@ struct Places {
     log: Vec<PathBuf>,
     keys: Vec<PathBuf>,
     anchors: Vec<PathBuf>,
+    /// The file of anchors that the configuration names, where it is not there.
+    missing: Option<PathBuf>,
     catalog: Option<PathBuf>,
 }
 
@@ -111,6 +113,15 @@ impl Places {
         if let Some(path) = &self.catalog {
             against.anchors.extend(catalog::anchors(path).map_err(|error| told(&error))?);
         }
+        // It is made with the first anchor. Who took it away may have gone back with the
+        // log and the catalog to what they were some time ago.
+        if let Some(path) = self.missing.as_ref().filter(|_| !against.anchors.is_empty()) {
+            let path = path.display();
+            return Err(Error::Other(format!(
+                "the anchors in `{path}` are missing, and the catalog has some; bring the file back, or name a \
+                 copy with --anchor and the rest with --log, --public-key and --catalog"
+            )));
+        }
         verify(&self.log, &against).map_err(|error| Error::Other(error.to_string()))
     }
 
@@ -119,12 +130,13 @@ impl Places {
         let mut log = rotated(&config.audit.path)
             .map_err(|source| failed("read", config.audit.path.parent().unwrap_or(Path::new("")), source))?;
         log.push(config.audit.path);
-        // It is made at the first checkpoint.
-        let anchors = config.audit.anchor_file.filter(|file| !is_missing(file));
+        let (missing, anchors): (Vec<_>, Vec<_>) =
+            config.audit.anchor_file.into_iter().partition(|file| is_missing(file));
         Ok(Self {
             log,
             keys: vec![config.catalog.path.with_file_name(witnesses::PUBLIC)],
-            anchors: anchors.into_iter().collect(),
+            anchors,
+            missing: missing.into_iter().next(),
             catalog: Some(config.catalog.path),
         })
     }
