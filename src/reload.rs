@@ -25,7 +25,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::telemetry::{Outcome, Reloaded, metrics};
+use crate::telemetry::{Outcome, Reloaded, chain, metrics};
 
 /// Time between two looks. A change has to take effect within a second.
 const LOOK: Duration = Duration::from_millis(250);
@@ -51,12 +51,6 @@ impl Reloadable {
         let reload = move || reload().map_err(|error| chain(&error));
         Self { what, files: Box::new(files), reload: Box::new(reload) }
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Reads again what has changed, until `stop`.

@@ -32,7 +32,7 @@ use super::{
     keys,
     published::Published,
 };
-use crate::telemetry::metrics;
+use crate::telemetry::{chain, metrics};
 
 /// The keys of an issuer behind a URL.
 #[derive(Debug)]
@@ -158,12 +158,6 @@ enum Error {
     Fetch(#[from] fetch::Error),
     #[error(transparent)]
     Keys(#[from] keys::Error),
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// How long a call waits for a key: within the patience of its own caller.

@@ -3,12 +3,8 @@
 
 use std::path::PathBuf;
 
-use super::{
-    Error, Exit,
-    serve::{chain, configuration},
-    terminal::Terminal,
-};
-use crate::server;
+use super::{Error, Exit, serve::configuration, terminal::Terminal};
+use crate::{server, telemetry::chain};
 
 /// Check the configuration of the gateway, without running it
 #[derive(Debug, clap::Args)]

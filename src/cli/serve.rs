@@ -14,7 +14,7 @@ use crate::{
     reload::Reloadable,
     server::Server,
     shutdown,
-    telemetry::{self, Reloaded},
+    telemetry::{self, Reloaded, chain},
 };
 
 /// Run the gateway
@@ -92,16 +92,4 @@ enum LevelError {
 /// The configuration of the file and of the environment.
 pub(super) fn configuration(path: &Path) -> Result<Config, Error> {
     Config::load(path, config::environment()).map_err(|error| Error::Configuration(chain(&error)))
-}
-
-/// An error and its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(step) = cause {
-        text.push_str(": ");
-        text.push_str(&step.to_string());
-        cause = step.source();
-    }
-    text
 }

@@ -4,7 +4,7 @@
 //! **Invariant:** what a client reads is written here or is a typed field of an
 //! error. Causes (`source`) go to the log under the request id, never to a client.
 
-use std::{collections::HashMap, error::Error as _, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use skms_backend::Class;
 use tonic::{Code, Status};
@@ -14,6 +14,7 @@ use tracing::{error, warn};
 use crate::{
     keys::{CatalogError, Error, Exceeded, GateError, Reasoned, Violation},
     model::{self, Reason},
+    telemetry::chain,
 };
 
 /// The domain of every reason.
@@ -230,13 +231,7 @@ const fn exceeded(error: &Error) -> Option<&Exceeded> {
 /// Causes are for the operator: an error of the gateway or of a device is
 /// somebody's work, one of a caller is not.
 fn log(error: &Error, code: Code, request_id: &str) {
-    let mut causes = String::new();
-    let mut cause = error.source();
-    while let Some(step) = cause {
-        causes.push_str(": ");
-        causes.push_str(&step.to_string());
-        cause = step.source();
-    }
+    let told = chain(error);
     match code {
         // Told by the metrics, and by the audit log once; a flood of calls must not
         // become one of lines.
@@ -245,13 +240,13 @@ fn log(error: &Error, code: Code, request_id: &str) {
             Error::Gate { source: GateError::RateLimited { .. } | GateError::Audit { .. } }
         ) =>
         {
-            tracing::debug!(request_id, "{error}{causes}");
+            tracing::debug!(request_id, "{told}");
         }
-        Code::Internal | Code::DataLoss => error!(request_id, "{error}{causes}"),
+        Code::Internal | Code::DataLoss => error!(request_id, "{told}"),
         Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => {
-            warn!(request_id, "{error}{causes}");
+            warn!(request_id, "{told}");
         }
-        _ => tracing::debug!(request_id, "{error}{causes}"),
+        _ => tracing::debug!(request_id, "{told}"),
     }
 }
 

@@ -4,6 +4,7 @@
 //! Every floor may import it, so it knows none of them, only the nouns that label a
 //! metric.
 
+mod chain;
 mod filter;
 mod labels;
 mod metrics;
@@ -28,6 +29,7 @@ use tracing_subscriber::{
 };
 
 pub use self::{
+    chain::chain,
     filter::{Filter, FilterError},
     labels::{Class, Code, Crowded, Handshake, Limit, Malformed, Outcome, Reloaded, Step},
     metrics::{AuditState, DeviceTimes, Metrics, Pool, metrics},

@@ -3,7 +3,6 @@
 mod algorithm;
 mod authority;
 mod issuer;
-mod name;
 mod source;
 
 use std::{
@@ -17,10 +16,10 @@ pub use self::{
     algorithm::Algorithm,
     authority::{Authority, Identity, Subject},
     issuer::{CertificateBound, Issuer},
-    name::{Name, NameError},
     source::{JwksSource, JwksSourceError},
 };
 use crate::model::BadValue;
+pub use crate::model::{Name, NameError};
 
 /// Who can call: the section `[auth]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -118,7 +117,7 @@ impl Config {
         let mut kinds = BTreeMap::new();
         let mut bad = Vec::new();
         for (kind, name) in issuers.chain(certificates).chain(unix) {
-            let problem = if name.is_reserved() {
+            let problem = if RESERVED.contains(&name.as_str()) {
                 format!("`{name}` is what the gateway calls others by; choose another name")
             } else if let Some(first) = kinds.insert(name, kind) {
                 format!("the name is taken by `auth.{first}.{name}`; a name is used once over all kinds")
@@ -138,3 +137,6 @@ fn bad_grant(section: &str, roles: &BTreeSet<String>, tenant: Option<&str>) -> V
     let both = roles.into_iter().chain(tenant);
     both.map(|(field, problem)| BadValue::new(format!("{section}.{field}"), problem)).collect()
 }
+
+/// The issuers of callers that have no configured issuer.
+const RESERVED: [&str; 3] = ["unix", "gateway", "local"];

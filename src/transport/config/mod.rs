@@ -3,7 +3,6 @@
 
 mod connections;
 mod listener;
-mod name;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,10 +15,10 @@ use serde::Deserialize;
 pub use self::{
     connections::Connections,
     listener::{ClientCertificates, Config, Mode, ModeError, Serves},
-    name::{Name, NameError},
 };
 use super::ListenAddress;
 use crate::model::BadValue;
+pub use crate::model::{Name, NameError};
 
 /// The listeners by name: at least one, none of them at the address of another.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -62,7 +61,8 @@ impl Listeners {
 impl Default for Listeners {
     fn default() -> Self {
         let api = Config::at(ListenAddress::Tcp((Ipv4Addr::LOCALHOST, PORT).into()));
-        Self(BTreeMap::from([(Name::default(), api)]))
+        // What it is called is a name, so there is one.
+        Self("api".parse().into_iter().map(|name| (name, api.clone())).collect())
     }
 }
 

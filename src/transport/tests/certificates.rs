@@ -255,7 +255,7 @@ fn authorities_that_cannot_be_told_apart_are_refused() {
     served::certify(directory.path(), &server.server());
     let config = served::over_tls(directory.path(), ClientCertificates::Required);
     let open = |authorities: &[tls::Authority]| {
-        let opened = tls::Live::open(&crate::transport::Name::default(), &config, authorities);
+        let opened = tls::Live::open(&"api".parse().unwrap(), &config, authorities);
         opened.err().map(|error| error.to_string()).unwrap_or_default()
     };
     let [a, b] = ["a", "b"].map(|name| authority(directory.path(), name, mesh.pem(), &[]));

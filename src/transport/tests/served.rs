@@ -27,7 +27,7 @@ use super::{
     soon,
 };
 use crate::transport::{
-    Asked, ClientCertificates, Config, Connections, ListenAddress, Listener, Name, Peer, serve, tls,
+    Asked, ClientCertificates, Config, Connections, ListenAddress, Listener, Peer, serve, tls,
 };
 
 /// A transport that serves.
@@ -84,8 +84,8 @@ pub(super) fn certify(directory: &Path, leaf: &Leaf) {
 
 impl Served {
     pub(super) async fn start(config: Config, bounds: Connections, authorities: &[tls::Authority]) -> Self {
-        let live = tls::Live::open(&Name::default(), &config, authorities).unwrap();
-        let listener = Listener::bind(&Name::default(), &config, live.clone()).await.unwrap();
+        let live = tls::Live::open(&"api".parse().unwrap(), &config, authorities).unwrap();
+        let listener = Listener::bind(&"api".parse().unwrap(), &config, live.clone()).await.unwrap();
         Self::with(vec![listener], live, bounds)
     }
 

@@ -1,10 +1,14 @@
-//! What a listener is called, in the configuration, the log and the metrics.
+//! What the configuration calls something: an issuer, an authority, a local user, a
+//! listener.
+//!
+//! **Invariant:** a [`Name`] has no `/`, so the first `/` of the id of a caller
+//! always ends the name of who vouches for it.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Borrow, fmt, str::FromStr};
 
 use serde::Deserialize;
 
-/// A name: 1 to 32 of `a-z`, `0-9` and `-`.
+/// A configured name: 1 to 32 of `a-z`, `0-9` and `-`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Name(String);
@@ -14,13 +18,6 @@ impl Name {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-/// What the one listener is called that there is when none is configured.
-impl Default for Name {
-    fn default() -> Self {
-        Self("api".to_owned())
     }
 }
 
@@ -45,6 +42,13 @@ impl TryFrom<String> for Name {
     }
 }
 
+// Sound because equality, order and hash of the name are those of its text.
+impl Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -53,8 +57,8 @@ impl fmt::Display for Name {
 
 /// A text that cannot be such a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a name for a listener; use 1 to {MAX_LENGTH} of `a-z`, `0-9` and `-`")]
+#[error("not a name that can be used here; use 1 to {MAX_LENGTH} of `a-z`, `0-9` and `-`")]
 pub struct NameError;
 
-/// It is the label of a metric.
+/// It stands before every subject in logs and records, and is a label of metrics.
 const MAX_LENGTH: usize = 32;
