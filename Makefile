@@ -36,7 +36,7 @@ serve-dev: build ## set up and start only the gateway, in the foreground
 
 test: setup-test ## set up and run all tests
 	$(say) 'Tests'
-	cargo test --release --workspace
+	cargo test --release --workspace -- --show-output
 	@$(MAKE) test-interop
 
 test-interop: setup-test build ## a Python client that knows only proto/, and what README.md says to type

@@ -103,7 +103,7 @@ impl Drop for Place {
 }
 
 /// Connections that ask for health, at once.
-pub(super) const HEALTH: usize = 64;
+const HEALTH: usize = 64;
 
 #[cfg(test)]
 mod tests {

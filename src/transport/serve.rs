@@ -15,7 +15,7 @@ use super::{
     connection::{self, Terms},
     descriptors,
     listener::Stream,
-    room::{self, Room},
+    room::Room,
 };
 use crate::telemetry::metrics;
 
@@ -39,7 +39,7 @@ where
     S: Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    descriptors::reserve(bounds.total + room::HEALTH);
+    let bounds = Connections { total: descriptors::reserve(bounds.total), ..bounds };
     let (api, health) = (Room::api(&bounds), Room::health());
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     let terms = Terms { bounds: Arc::new(bounds), stop, cut: cut.clone(), refused };

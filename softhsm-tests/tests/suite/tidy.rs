@@ -48,7 +48,16 @@ const FLOORS: [Floor; 25] = [
     floor("transport", &["model"], "sockets know nothing of what travels through them"),
     floor(
         "layers",
-        &["model", "auth", "policy", "rates", "audit", "rpc::status", "transport::Peer"],
+        &[
+            "model",
+            "auth",
+            "policy",
+            "rates",
+            "audit",
+            "rpc::status",
+            "transport::Peer",
+            "transport::timeout_of",
+        ],
         "what every call passes knows no use case; of `rpc` it has the one file that makes statuses",
     ),
     floor(
