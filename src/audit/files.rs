@@ -163,6 +163,16 @@ pub(super) fn ends_a_line(file: &File) -> io::Result<bool> {
     Ok(byte == *b"\n")
 }
 
+/// Refuses a pipe or a device: nobody finds again what goes into it.
+pub(super) fn ensure_file(file: &File) -> io::Result<()> {
+    let about = file.metadata()?;
+    #[cfg(test)]
+    if faults::is_slow_disk(&about) {
+        return Ok(());
+    }
+    if about.is_file() { Ok(()) } else { Err(io::Error::other("it is not a file")) }
+}
+
 /// Makes what is in a file, or a directory, safe on its disk.
 pub(super) fn sync(file: &File) -> io::Result<()> {
     #[cfg(test)]
@@ -203,16 +213,33 @@ pub(super) fn find(path: &Path, sequence: u64) -> io::Result<Option<Link>> {
     Ok(None)
 }
 
-/// Disks that fail once and then say that all is well, as they do: what could not be
-/// written is forgotten by the page cache, too.
+/// Disks that fail once and then say that all is well, as they do (what could not be
+/// written is forgotten by the page cache, too); and disks on which a write hangs.
 #[cfg(test)]
 pub(super) mod faults {
-    use std::{fs::File, io, os::unix::fs::MetadataExt as _, path::Path};
+    use std::{
+        fs::{File, Metadata},
+        io,
+        os::unix::fs::MetadataExt as _,
+        path::Path,
+    };
 
     use parking_lot::Mutex;
 
     /// By device and inode.
     static DUE: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+    /// Pipes that stand in for a disk, by device and inode.
+    static SLOW: Mutex<Vec<(u64, u64)>> = Mutex::new(Vec::new());
+
+    /// This pipe is a disk that takes nothing more while nobody reads from it.
+    pub(in crate::audit) fn slow_disk(path: &Path) {
+        let about = path.metadata().unwrap();
+        SLOW.lock().push((about.dev(), about.ino()));
+    }
+
+    pub(super) fn is_slow_disk(about: &Metadata) -> bool {
+        SLOW.lock().contains(&(about.dev(), about.ino()))
+    }
 
     /// The next attempt to make this safe fails.
     pub(in crate::audit) fn once(path: &Path) {

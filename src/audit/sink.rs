@@ -63,10 +63,7 @@ impl Sink {
     ) -> io::Result<(Self, Opened)> {
         // Read to see how it ends, and only then.
         let file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
-        // Nobody finds again what goes into a pipe or a device.
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other("it is not a file"));
-        }
+        files::ensure_file(&file)?;
         // Two that write one chain would tear it. A system that has no locks has none.
         if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
             return Err(io::Error::new(io::ErrorKind::ResourceBusy, "it is in use by another gateway"));

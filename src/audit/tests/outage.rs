@@ -97,6 +97,7 @@ async fn a_write_that_hangs_keeps_nobody_waiting() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    faults::slow_disk(&path);
     let mut reader = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
     let log = Log::open(&Config { path, ..Config::default() }).unwrap();
     // Until it is full.

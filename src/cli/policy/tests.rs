@@ -82,7 +82,7 @@ fn a_refusal_is_explained_and_has_an_exit_code_of_its_own() {
     assert!(
         text.ends_with(
             "1     call it at all  yes     signer (permit)         SHIPPED/signer.cedar:4\n\
-             2     to this key     no      tenant-of-key (forbid)  SHIPPED/tenants.cedar:19\n"
+             2     to this key     no      tenant-of-key (forbid)  SHIPPED/tenants.cedar:22\n"
         ),
         "{text}"
     );

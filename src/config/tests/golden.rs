@@ -26,7 +26,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ("[listeners]\n", "x.toml:1: `listeners`: must name at least one; add a section `[listeners.NAME]`"),
     (
         "[listeners.Api]\naddress = '127.0.0.1:1'\n",
-        "x.toml:1: `listeners.Api`: not a name for a listener; use 1 to 32 of `a-z`, `0-9` and `-`",
+        "x.toml:1: `listeners.Api`: not a name that can be used here; use 1 to 32 of `a-z`, `0-9` and `-`",
     ),
     (
         "[listeners.a]\naddress = '0.0.0.0:7443'\n[listeners.b]\naddress = 'localhost:7443'\n",
