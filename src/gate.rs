@@ -161,6 +161,7 @@ impl Gate {
         Work: FnOnce(Permit) -> Done + Send + 'static,
         Done: Future<Output = Result<T, E>> + Send + 'static,
     {
+        call.taken.set();
         if self.inside.closing.is_cancelled() {
             return Err(Error::Closing.into());
         }

@@ -1,7 +1,13 @@
 //! A call as it arrived: what the layers found out about it before its body was
 //! read. Everything behind them is given it as it is.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use skms_backend::Priority;
 
@@ -22,4 +28,24 @@ pub struct Call {
     pub deadline: Instant,
     /// How urgent it is.
     pub priority: Priority,
+    /// Whether the gate has it in hand.
+    pub taken: Taken,
+}
+
+/// Whether the gate has a call in hand, which then sees to its record. Shared by all
+/// clones of the call.
+#[derive(Clone, Debug, Default)]
+pub struct Taken(Arc<AtomicBool>);
+
+impl Taken {
+    /// From here on it has.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it has.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }

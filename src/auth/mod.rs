@@ -37,7 +37,7 @@ mod tests;
 
 pub use self::{
     authenticator::{Authenticator, Evidence},
-    call::Call,
+    call::{Call, Taken},
     caller::{Caller, Method},
     config::{
         Algorithm, Authority, CertificateBound, Config, Identity, Issuer as IssuerConfig, JwksSource,

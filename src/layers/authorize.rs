@@ -9,29 +9,39 @@ use crate::{
     audit::{self, Facts, Outcome, Phase, Record},
     auth::Caller,
     model::{Action, Reason},
+    policy::Decision,
     rpc::status,
     telemetry::{Step, metrics},
 };
 
-/// Nothing, or the answer to a caller that may not.
+/// Why it may, or the answer to a caller that may not.
 pub(super) async fn may_call(
     guards: &Guards,
     caller: &Caller,
     action: Action,
     arrived: &Arrived<'_>,
-) -> Result<(), Response<Body>> {
+) -> Result<Decision, Response<Body>> {
     let decision = guards.policies.may_call(caller, action);
-    // The gate records what it decides; what never comes to it is recorded here.
-    if decision.allowed && action != Action::DescribeApi {
-        return Ok(());
+    if decision.allowed {
+        return Ok(decision);
     }
-    let latency = arrived.begun.elapsed();
-    let outcome = if decision.allowed {
-        Outcome::done(latency)
-    } else {
-        metrics().authorization_denied(Step::Method);
-        Outcome::refused(Reason::MethodNotAllowed, latency)
-    };
+    metrics().authorization_denied(Step::Method);
+    let outcome = Outcome::refused(Reason::MethodNotAllowed, arrived.begun.elapsed());
+    record(guards, caller, action, &decision, outcome, arrived).await?;
+    let message = "the caller may not call this method";
+    Err(status::refusal(Reason::MethodNotAllowed, message, arrived.request_id).into_http())
+}
+
+/// Puts on record what was decided before the gate, and how it ended; or the answer
+/// where there can be no record.
+pub(super) async fn record(
+    guards: &Guards,
+    caller: &Caller,
+    action: Action,
+    decision: &Decision,
+    outcome: Outcome,
+    arrived: &Arrived<'_>,
+) -> Result<(), Response<Body>> {
     let record = Record {
         time: audit::now(),
         phase: Phase::Outcome,
@@ -50,10 +60,8 @@ pub(super) async fn may_call(
         facts: Facts::default(),
         outcome: Some(outcome),
     };
-    let (reason, message) = match guards.log.append(&record).await {
-        Ok(()) if decision.allowed => return Ok(()),
-        Ok(()) => (Reason::MethodNotAllowed, "the caller may not call this method"),
-        Err(_) => (Reason::AuditUnavailable, "the call cannot be recorded"),
-    };
-    Err(status::refusal(reason, message, arrived.request_id).into_http())
+    guards.log.append(&record).await.map_err(|_| {
+        let message = "the call cannot be recorded";
+        status::refusal(Reason::AuditUnavailable, message, arrived.request_id).into_http()
+    })
 }

@@ -10,6 +10,7 @@ mod deadline;
 mod metrics;
 mod panic;
 mod rate_limit;
+mod record;
 mod refusal;
 mod rest;
 mod size;
@@ -26,16 +27,17 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use skms_backend::Priority;
 use tonic::service::Routes;
 use tower::Service;
 use tracing::Instrument as _;
 
+use self::record::Admitted;
 use crate::{
     audit,
-    auth::{Authenticator, Call},
+    auth::{Authenticator, Call, Taken},
     model::{Access, Reason, Rpc},
     policy::Policies,
     rates::Rates,
@@ -75,7 +77,7 @@ pub struct Stack {
 /// A call before it is known who makes it.
 struct Arrived<'a> {
     peer: &'a Peer,
-    request_id: &'a str,
+    request_id: &'a Arc<str>,
     rpc: Option<Rpc>,
     begun: Instant,
 }
@@ -120,17 +122,28 @@ where
             let id = Arc::clone(trace.request_id());
             // When its caller stops waiting.
             let deadline = deadline::of(request.headers(), bounds.longest);
+            let peer = request.extensions().get::<Peer>().cloned();
+            let arrived =
+                peer.as_ref().map(|peer| Arrived { peer, request_id: &id, rpc, begun: Instant::now() });
+            let arrived = arrived.as_ref();
+            let mut admitted = None;
             let served = async {
                 // What is no gRPC call is refused before anything is read of it.
                 let admission = match refusal::of_request(&request, &id) {
                     Some(refused) => Err(refused),
                     // Who calls, whether it is not too often, and whether it may call this at all.
-                    None => admitted(&guards, &mut request, rpc, &id, deadline).await,
+                    None => admission(&guards, request.headers(), arrived, deadline).await,
                 };
-                if let Err(refused) = admission {
-                    // No answer overtakes its question.
-                    rest::let_in(request.into_body()).await;
-                    return Err(refused);
+                match admission {
+                    Ok(let_in) => admitted = let_in,
+                    Err(refused) => {
+                        // No answer overtakes its question.
+                        rest::let_in(request.into_body()).await;
+                        return Err(refused);
+                    }
+                }
+                if let Some(admitted) = &admitted {
+                    request.extensions_mut().insert(admitted.call.clone());
                 }
                 // No message is larger than its method needs.
                 let largest = rpc.map_or(0, |rpc| size::largest(rpc, bounds.payload));
@@ -143,6 +156,11 @@ where
             let served = panic::contained(served.map(merged), &id);
             // Nobody waits longer than that, and a body that never comes is not waited for.
             let response = deadline::kept(served, deadline, &id).await;
+            // No outcome is answered without its record.
+            let response = match admitted.zip(arrived) {
+                Some((admitted, arrived)) => record::kept(&guards, &admitted, arrived, response).await,
+                None => response,
+            };
             let code = metrics::code(&response);
             trace.end(code);
             counted.end(code);
@@ -157,43 +175,41 @@ fn merged<T>(answer: Result<T, T>) -> T {
     answer.unwrap_or_else(|refused| refused)
 }
 
-/// Puts down who calls, for the RPCs; or says why nobody is let in.
-async fn admitted<B>(
+/// Who calls, and that it may, where the method is not for everybody and is there at
+/// all; or why it is not let in.
+async fn admission(
     guards: &Guards,
-    request: &mut Request<B>,
-    rpc: Option<Rpc>,
-    id: &Arc<str>,
+    headers: &HeaderMap,
+    arrived: Option<&Arrived<'_>>,
     deadline: Instant,
-) -> Result<(), Response<tonic::body::Body>> {
-    let Some(peer) = request.extensions().get::<Peer>().cloned() else {
-        return Err(status::refusal(Reason::Internal, "the connection is not known", id).into_http());
+) -> Result<Option<Admitted>, Response<tonic::body::Body>> {
+    let Some(arrived) = arrived else {
+        return Err(status::refusal(Reason::Internal, "the connection is not known", "").into_http());
     };
-    let arrived = Arrived { peer: &peer, request_id: id, rpc, begun: Instant::now() };
+    let Arrived { peer, request_id, rpc, .. } = *arrived;
     if let Some(rpc) = rpc
         && rpc.access() == Access::Public
     {
-        rate_limit::charged(guards, None, &arrived).await?;
-        return Ok(());
+        rate_limit::charged(guards, None, arrived).await?;
+        return Ok(None);
     }
     if peer.health_only {
         let message = "this address tells of health and of nothing else";
-        return Err(status::refusal(Reason::MethodNotFound, message, id).into_http());
+        return Err(status::refusal(Reason::MethodNotFound, message, request_id).into_http());
     }
-    let caller = authenticate::caller(guards, request.headers(), &arrived).await?;
-    rate_limit::charged(guards, Some(&caller), &arrived).await?;
+    let caller = authenticate::caller(guards, headers, arrived).await?;
+    rate_limit::charged(guards, Some(&caller), arrived).await?;
     // That there is no such method is told by tonic, and to those who are known only.
-    let Some(rpc) = rpc else { return Ok(()) };
-    if let Access::Action(action) = rpc.access() {
-        authorize::may_call(guards, &caller, action, &arrived).await?;
-    }
+    let Some(Access::Action(action)) = rpc.map(Rpc::access) else { return Ok(None) };
+    let decision = authorize::may_call(guards, &caller, action, arrived).await?;
     let call = Call {
         caller,
         peer: Arc::clone(&peer.address),
         certificate: peer.fingerprint.clone(),
-        request_id: Arc::clone(id),
+        request_id: Arc::clone(request_id),
         deadline,
         priority: Priority::Normal,
+        taken: Taken::default(),
     };
-    request.extensions_mut().insert(call);
-    Ok(())
+    Ok(Some(Admitted { call, action, decision }))
 }

@@ -88,10 +88,7 @@ impl Common {
 pub(super) fn sign() -> Vec<Row> {
     let mut rows: Vec<_> = common()
         .into_iter()
-        .map(|(what, wrong, expected, recorded)| {
-            let row = Row::new(format!("sign: {what}"), Call::Sign(wrong.sign()), expected);
-            if recorded { row.recorded() } else { row }
-        })
+        .map(|(what, wrong, expected)| Row::new(format!("sign: {what}"), Call::Sign(wrong.sign()), expected))
         .collect();
     let priority = |number| proto::SignRequest { priority: number, ..Common::new("soft.ec-p256").sign() };
     for (what, number) in [("high", 3), ("unknown", 4), ("negative", -1)] {
@@ -105,8 +102,8 @@ pub(super) fn sign() -> Vec<Row> {
     rows.extend(on_each_backend(|backend| {
         let key = |name: &str| Call::Sign(Common::new(&format!("{backend}.{name}")).sign());
         vec![
-            Row::new("sign: not yet valid", key("early"), "FailedPrecondition KEY_NOT_YET_VALID").recorded(),
-            Row::new("sign: expired", key("late"), "FailedPrecondition KEY_EXPIRED").recorded(),
+            Row::new("sign: not yet valid", key("early"), "FailedPrecondition KEY_NOT_YET_VALID"),
+            Row::new("sign: expired", key("late"), "FailedPrecondition KEY_EXPIRED"),
         ]
     }));
     rows
@@ -115,9 +112,8 @@ pub(super) fn sign() -> Vec<Row> {
 pub(super) fn verify() -> Vec<Row> {
     let mut rows: Vec<_> = common()
         .into_iter()
-        .map(|(what, wrong, expected, recorded)| {
-            let row = Row::new(format!("verify: {what}"), Call::Verify(wrong.verify()), expected);
-            if recorded { row.recorded() } else { row }
+        .map(|(what, wrong, expected)| {
+            Row::new(format!("verify: {what}"), Call::Verify(wrong.verify()), expected)
         })
         .collect();
     let good = Common::new("soft.ec-p256").verify();
@@ -138,8 +134,8 @@ pub(super) fn verify() -> Vec<Row> {
 /// A change that makes a request wrong.
 type Spoil = fn(&mut Common);
 
-/// What is wrong, with what, what it gets, and whether that is recorded.
-type Wrong = (String, Common, String, bool);
+/// What is wrong, with what, and what it gets.
+type Wrong = (String, Common, String);
 
 fn common() -> Vec<Wrong> {
     let mut rows: Vec<_> = syntax().into_iter().collect();
@@ -198,15 +194,10 @@ fn syntax() -> Vec<Wrong> {
     let wrong = table.into_iter().map(|(what, spoil, expected)| {
         let mut common = Common::new("soft.ec-p256");
         spoil(&mut common);
-        (what.to_owned(), common, format!("InvalidArgument {expected}"), false)
+        (what.to_owned(), common, format!("InvalidArgument {expected}"))
     });
     wrong
-        .chain([(
-            "an unknown key".to_owned(),
-            Common::new("nobody"),
-            "NotFound KEY_NOT_FOUND".to_owned(),
-            true,
-        )])
+        .chain([("an unknown key".to_owned(), Common::new("nobody"), "NotFound KEY_NOT_FOUND".to_owned())])
         .collect()
 }
 
@@ -240,7 +231,7 @@ fn by_key(backend: &str) -> Vec<Wrong> {
     let wrong = table.into_iter().map(|(key, what, spoil, expected)| {
         let mut common = Common::new(&format!("{backend}.{key}"));
         spoil(&mut common);
-        (format!("{what} ({backend})"), common, expected.to_owned(), true)
+        (format!("{what} ({backend})"), common, expected.to_owned())
     });
     wrong.collect()
 }
