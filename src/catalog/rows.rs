@@ -7,7 +7,8 @@ use std::{
 
 use rusqlite::{Row, Transaction, named_params};
 use serde::{Serialize, de::DeserializeOwned};
-use skms_backend::{KeyRef, KeyTag, KeyType, ProtectionLevel, PublicKey};
+use skms_backend::{CheckValue, KeyRef, KeyTag, KeyType, Pin, ProtectionLevel, PublicKey};
+use uuid::Uuid;
 
 use super::Error;
 use crate::model::{BackendName, Key, KeyId, Origin, Purpose, State, Version};
@@ -49,11 +50,16 @@ fn number(value: i64) -> Result<u32, Error> {
 
 pub(super) fn insert_key(transaction: &Transaction<'_>, key: &Key) -> Result<(), Error> {
     transaction.execute(
-        "INSERT INTO keys VALUES (:id, :key_type, :purpose, :signature_algorithms, :protection_floor,
-            :backend, :labels, :description, :owner, :not_before, :expires, :destroy_after,
+        "INSERT INTO keys (id, uid, key_type, purpose, signature_algorithms, encryption_algorithms,
+            protection_floor, backend, labels, description, owner, not_before, expires, destroy_after,
+            primary_version, min_protect, min_process, revision, created, updated, tenant)
+         VALUES (:id, :uid, :key_type, :purpose, :signature_algorithms, :encryption_algorithms,
+            :protection_floor, :backend, :labels, :description, :owner, :not_before, :expires, :destroy_after,
             :primary, :min_protect, :min_process, :revision, :created, :updated, :tenant)",
         named_params! {
             ":id": key.id.as_str(),
+            ":uid": key.uid.as_bytes(),
+            ":encryption_algorithms": text(&key.encryption_algorithms)?,
             ":key_type": key.key_type.name(),
             ":purpose": key.purpose.name(),
             ":signature_algorithms": text(&key.signature_algorithms)?,
@@ -112,8 +118,10 @@ pub(super) fn insert_version(
         return Err(Error::Unreadable { what: "version without a tag" });
     };
     transaction.execute(
-        "INSERT INTO versions VALUES (:key_id, :number, :state, :backend, :protection_level, :origin,
-            :tag, :blob, :public_key, :created, :generated)",
+        "INSERT INTO versions (key_id, number, state, backend, protection_level, origin, tag, blob,
+            public_key, check_value, created, generated)
+         VALUES (:key_id, :number, :state, :backend, :protection_level, :origin, :tag, :blob,
+            :public_key, :check_value, :created, :generated)",
         named_params! {
             ":key_id": id.as_str(),
             ":number": version.number,
@@ -124,6 +132,7 @@ pub(super) fn insert_version(
             ":tag": key.tag.as_bytes(),
             ":blob": key.blob.as_ref(),
             ":public_key": version.public_key.as_ref().map(|key| key.spki_der().as_ref()),
+            ":check_value": version.check_value.map(|value| value.0),
             ":created": millis(version.created),
             ":generated": version.generated.map(millis),
         },
@@ -135,16 +144,20 @@ pub(super) fn insert_version(
 pub(super) fn key(row: &Row<'_>) -> Result<Key, Error> {
     let id: String = row.get("id")?;
     let key_type: String = row.get("key_type")?;
-    let algorithms: String = row.get("signature_algorithms")?;
+    let signatures: String = row.get("signature_algorithms")?;
+    let encryption: String = row.get("encryption_algorithms")?;
+    let uid: Vec<u8> = row.get("uid")?;
     let labels: String = row.get("labels")?;
     let floor: Option<String> = row.get("protection_floor")?;
     let destroy_after: i64 = row.get("destroy_after")?;
     let revision: i64 = row.get("revision")?;
     Ok(Key {
         id: id.try_into().map_err(|_| Error::Unreadable { what: "key id" })?,
+        uid: Uuid::from_slice(&uid).map_err(|_| Error::Unreadable { what: "key number" })?,
         key_type: key_type.parse().map_err(|_| Error::Unreadable { what: "key type" })?,
         purpose: named::<Purpose>(row.get("purpose")?, "purpose")?,
-        signature_algorithms: parsed(&algorithms, "list of algorithms")?,
+        signature_algorithms: parsed(&signatures, "list of algorithms")?,
+        encryption_algorithms: parsed(&encryption, "list of algorithms")?,
         protection_floor: floor.map(|floor| named(floor, "protection level")).transpose()?,
         backend: named::<BackendName>(row.get("backend")?, "backend name")?,
         labels: parsed(&labels, "set of labels")?,
@@ -171,6 +184,10 @@ pub(super) fn version(key_type: KeyType, row: &Row<'_>) -> Result<Arc<Version>, 
     let tag: Vec<u8> = row.get("tag")?;
     let blob: Vec<u8> = row.get("blob")?;
     let public_key: Option<Vec<u8>> = row.get("public_key")?;
+    let public_key = public_key.map(|der| PublicKey::from_stored(key_type, der.into()));
+    let check_value: Option<[u8; CheckValue::BYTES]> = row.get("check_value")?;
+    let check_value = check_value.map(CheckValue);
+    let pin = public_key.clone().map(Pin::Public).or(check_value.map(Pin::Secret));
     Ok(Arc::new(Version {
         number: number(row.get("number")?)?,
         state: State::from_name(&state).ok_or(Error::Unreadable { what: "state" })?,
@@ -181,8 +198,10 @@ pub(super) fn version(key_type: KeyType, row: &Row<'_>) -> Result<Arc<Version>, 
             tag: KeyTag::from_slice(&tag).ok_or(Error::Unreadable { what: "tag" })?,
             key_type,
             blob: blob.into(),
+            pin,
         }),
-        public_key: public_key.map(|der| PublicKey::from_stored(key_type, der.into())),
+        public_key,
+        check_value,
         created: time(row.get("created")?),
         generated: row.get::<_, Option<i64>>("generated")?.map(time),
     }))

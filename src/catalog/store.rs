@@ -26,6 +26,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("sql/0001_keys.sql")),
     M::up(include_str!("sql/0002_tenants.sql")),
     M::up(include_str!("sql/0003_audit_anchors.sql")),
+    M::up(include_str!("sql/0005_cryptography.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
@@ -203,14 +204,15 @@ impl Store {
         let key = load_one(&transaction, id)?.ok_or(Error::KeyMissing)?;
         check(&key, expected)?;
         let activated = transaction.query_row(
-            "UPDATE versions SET state = ?3, blob = ?4, public_key = ?5, generated = ?6
-             WHERE key_id = ?1 AND tag = ?2 AND state = ?7 RETURNING number",
+            "UPDATE versions SET state = ?3, blob = ?4, public_key = ?5, check_value = ?6, generated = ?7
+             WHERE key_id = ?1 AND tag = ?2 AND state = ?8 RETURNING number",
             params![
                 id.as_str(),
                 tag.as_bytes(),
                 State::Enabled.name(),
                 made.blob.as_ref(),
-                made.public_key.spki_der().as_ref(),
+                made.pin.public_key().map(|key| key.spki_der().as_ref()),
+                made.pin.check_value().map(|value| value.0),
                 now,
                 State::PendingGeneration.name(),
             ],

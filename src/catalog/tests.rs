@@ -8,7 +8,7 @@ mod rotation;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use skms_backend::{KeyRef, KeyType, ProtectionLevel, PublicKey, SignatureAlgorithm};
+use skms_backend::{KeyRef, KeyType, Pin, ProtectionLevel, PublicKey, SignatureAlgorithm};
 use tempfile::TempDir;
 
 use super::*;
@@ -45,8 +45,9 @@ fn version() -> Version {
         backend: "hsm".parse().unwrap(),
         protection_level: ProtectionLevel::Hsm,
         origin: Origin::Generated,
-        key: Some(KeyRef { tag, key_type: KeyType::EcP256, blob: Bytes::new() }),
+        key: Some(KeyRef { tag, key_type: KeyType::EcP256, blob: Bytes::new(), pin: None }),
         public_key: None,
+        check_value: None,
         created: SystemTime::now(),
         generated: None,
     }
@@ -59,7 +60,9 @@ fn key(name: &str) -> Key {
         id: id(name),
         key_type: KeyType::EcP256,
         purpose: Purpose::SignVerify,
+        uid: Uuid::new_v4(),
         signature_algorithms: vec![SignatureAlgorithm::EcdsaP256Sha256],
+        encryption_algorithms: Vec::new(),
         protection_floor: Some(ProtectionLevel::Hsm),
         backend: "hsm".parse().unwrap(),
         labels: BTreeMap::from([("team".to_owned(), "payments".to_owned())]),
@@ -87,7 +90,7 @@ fn named(name: &str, aliases: &[&str]) -> Key {
 /// What a device gives back; every one is another.
 fn made(blob: u8) -> GeneratedKey {
     GeneratedKey {
-        public_key: PublicKey::from_stored(KeyType::EcP256, Bytes::from(vec![blob; 91])),
+        pin: Pin::Public(PublicKey::from_stored(KeyType::EcP256, Bytes::from(vec![blob; 91]))),
         blob: Bytes::from(vec![blob; 3]),
     }
 }
@@ -147,7 +150,7 @@ async fn a_key_is_an_intent_until_it_is_activated() {
     let active = catalog.activate(id("payroll"), tag, made.clone(), true, Expected::default()).await.unwrap();
     assert_eq!((active.primary, active.latest(), active.state()), (1, 1, State::Enabled));
     let version = active.version(0).unwrap();
-    assert_eq!(version.public_key, Some(made.public_key));
+    assert_eq!(version.public_key.as_ref(), made.pin.public_key());
     assert_eq!(version.key.as_ref().unwrap().blob, made.blob);
     assert!(version.generated.is_some());
     assert!(catalog.intents().is_empty());

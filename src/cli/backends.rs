@@ -6,7 +6,9 @@ use super::{
     names::{name, name_if_set},
     text,
 };
-use crate::proto::{Backend, BackendAvailability, KeyTypeSupport, ProtectionLevel, SignatureAlgorithm};
+use crate::proto::{
+    Backend, BackendAvailability, EncryptionAlgorithm, KeyTypeSupport, ProtectionLevel, SignatureAlgorithm,
+};
 
 /// List the backends, or show one
 #[derive(Debug, clap::Args)]
@@ -87,7 +89,7 @@ fn details(backend: &Backend) -> String {
         ("SESSIONS", sessions(backend)),
         ("QUEUED", queue.unwrap_or_default()),
     ]);
-    let offered = text::table(["KEY TYPE", "SIGNATURE ALGORITHMS"], backend.key_types.iter().map(offer));
+    let offered = text::table(["KEY TYPE", "ALGORITHMS"], backend.key_types.iter().map(offer));
     format!("{about}\n{offered}")
 }
 
@@ -99,6 +101,9 @@ fn offer(offered: &KeyTypeSupport) -> [String; 2] {
             let name = name::<SignatureAlgorithm>(support.algorithm);
             if support.digest { name } else { format!("{name} (messages only)") }
         })
+        .chain(offered.encryption_algorithms.iter().map(|number| name::<EncryptionAlgorithm>(*number)))
+        .chain(offered.mac.then(|| "mac".to_owned()))
+        .chain(offered.key_agreement.then(|| "key-agreement".to_owned()))
         .collect();
     [offered.key_type.clone(), algorithms.join(" ")]
 }
@@ -121,6 +126,6 @@ mod tests {
     fn one_backend_in_detail() {
         let text = details(&fake::backend());
         assert!(text.contains("QUEUED        0 of 64\n"), "{text}");
-        assert!(text.ends_with("KEY TYPE  SIGNATURE ALGORITHMS\nec-p256   ecdsa-p256-sha256\n"), "{text}");
+        assert!(text.ends_with("KEY TYPE  ALGORITHMS\nec-p256   ecdsa-p256-sha256\n"), "{text}");
     }
 }

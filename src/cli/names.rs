@@ -6,8 +6,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use skms_backend::SignatureAlgorithm as Known;
 
 use crate::proto::{
-    BackendAvailability, ExportPolicy, HashAlgorithm, KeyOrigin, KeyPurpose, KeyState, ProtectionLevel,
-    SignatureAlgorithm, SignatureEncoding,
+    BackendAvailability, EncryptionAlgorithm, ExportPolicy, HashAlgorithm, KeyOrigin, KeyPurpose, KeyState,
+    ProtectionLevel, SignatureAlgorithm, SignatureEncoding,
 };
 
 /// An enum of the API.
@@ -38,6 +38,7 @@ macro_rules! named {
 
 named! {
     BackendAvailability "BACKEND_AVAILABILITY_",
+    EncryptionAlgorithm "ENCRYPTION_ALGORITHM_",
     ExportPolicy "EXPORT_POLICY_",
     HashAlgorithm "HASH_ALGORITHM_",
     KeyOrigin "KEY_ORIGIN_",

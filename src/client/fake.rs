@@ -172,6 +172,7 @@ pub(crate) fn backend() -> proto::Backend {
         key_types: vec![proto::KeyTypeSupport {
             key_type: "ec-p256".into(),
             signature_algorithms: vec![proto::SignatureAlgorithmSupport { algorithm, digest: true }],
+            ..Default::default()
         }],
         pool: Some(proto::Pool { contexts: 8, busy: 3, failed: 1, queued: 0, queue_capacity: 64 }),
         ..Default::default()

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use skms_backend::{KeySpec, KeyTag, KeyType, ProtectionLevel, SignatureAlgorithm};
+use skms_backend::{EncryptionAlgorithm, KeyTag, KeyType, ProtectionLevel, SignatureAlgorithm};
 use uuid::Uuid;
 
 use super::{
@@ -29,8 +29,10 @@ pub struct Create {
     pub key_type: KeyType,
     /// What it is for.
     pub purpose: Purpose,
-    /// What it may be used with; empty: all that the backend offers.
+    /// What it may sign with; empty: all that the backend offers.
     pub signature_algorithms: Vec<SignatureAlgorithm>,
+    /// What it may encrypt with; empty: all that the backend offers.
+    pub encryption_algorithms: Vec<EncryptionAlgorithm>,
     /// The least protection that will do.
     pub protection_floor: Option<ProtectionLevel>,
     /// Who is to hold it; `None`: the placement order decides.
@@ -71,7 +73,9 @@ impl Keyring {
         let caller = call.caller.clone();
         let wanted = Wanted {
             key_type: request.key_type,
-            algorithms: &request.signature_algorithms,
+            purpose: request.purpose,
+            signatures: &request.signature_algorithms,
+            encryption: &request.encryption_algorithms,
             floor: request.protection_floor,
             backend: request.backend.as_ref(),
         };
@@ -143,7 +147,8 @@ impl Keyring {
             .ok_or(Error::BackendNotFound)?;
         let mut key = new_key(id, owner, request, backend);
         if let Some(place) = place {
-            key.signature_algorithms.clone_from(&place.algorithms);
+            key.signature_algorithms.clone_from(&place.signatures);
+            key.encryption_algorithms.clone_from(&place.encryption);
             key.versions.push(Arc::new(first_version(&key, place)?));
         }
         Ok(key)
@@ -164,7 +169,7 @@ impl Keyring {
         key: Key,
         request: Option<Idempotency>,
     ) -> Result<Shown, Error> {
-        let spec = KeySpec { key_type: key.key_type, signature_algorithms: key.signature_algorithms.clone() };
+        let spec = key.spec();
         let at_work = self.at_work(&key.versions);
         let key = match self.catalog.begin_create(key, request).await? {
             Begun::Repeated(key) => return Ok(self.repeated(permit, key)),
@@ -195,9 +200,11 @@ fn new_key(
     let now = SystemTime::now();
     Key {
         id,
+        uid: Uuid::new_v4(),
         key_type: request.key_type,
         purpose: request.purpose,
         signature_algorithms: request.signature_algorithms.clone(),
+        encryption_algorithms: request.encryption_algorithms.clone(),
         protection_floor: request.protection_floor,
         backend,
         labels: request.labels.clone(),
@@ -236,8 +243,9 @@ pub(super) fn pending(
         backend,
         protection_level,
         origin: Origin::Generated,
-        key: Some(skms_backend::KeyRef { tag, key_type, blob: bytes::Bytes::new() }),
+        key: Some(skms_backend::KeyRef { tag, key_type, blob: bytes::Bytes::new(), pin: None }),
         public_key: None,
+        check_value: None,
         created: SystemTime::now(),
         generated: None,
     })

@@ -5,7 +5,7 @@ use skms_backend::{Class, KeyType, ProtectionLevel};
 use crate::{
     catalog,
     gate::{self, Reasoned},
-    model::{BackendName, KeyId, Reason, State},
+    model::{BackendName, KeyId, Purpose, Reason, State},
 };
 
 /// A field of a request that is at fault.
@@ -70,6 +70,16 @@ pub enum Error {
         version: u32,
         /// Its state.
         state: State,
+    },
+    /// The key is for something else.
+    #[error("the key `{key}` is for {}, not for {}", purpose.name(), wanted.name())]
+    OtherPurpose {
+        /// The key.
+        key: KeyId,
+        /// What it is for.
+        purpose: Purpose,
+        /// What it was to be used for.
+        wanted: Purpose,
     },
     /// The key does not sign yet.
     #[error("the key `{key}` is not valid yet")]
@@ -188,6 +198,7 @@ impl Reasoned for Error {
                 State::Destroyed | State::GenerationFailed | State::ImportFailed => Reason::KeyDestroyed,
                 State::Enabled => Reason::Internal,
             },
+            Self::OtherPurpose { .. } => Reason::KeyPurposeMismatch,
             Self::NotYetValid { .. } => Reason::KeyNotYetValid,
             Self::Expired { .. } => Reason::KeyExpired,
             Self::BelowMinimum { .. } => Reason::VersionBelowMinimum,

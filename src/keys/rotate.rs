@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use skms_backend::KeySpec;
 use uuid::Uuid;
 
 use super::{Call, Error, Keyring, Shown, create::pending, intent::Intent, known, placement};
@@ -58,7 +57,9 @@ impl Keyring {
                 }
                 let wanted = placement::Wanted {
                     key_type: key.key_type,
-                    algorithms: &key.signature_algorithms,
+                    purpose: key.purpose,
+                    signatures: &key.signature_algorithms,
+                    encryption: &key.encryption_algorithms,
                     floor: key.protection_floor,
                     backend: Some(&key.backend),
                 };
@@ -87,10 +88,7 @@ impl Keyring {
                 failpoint::reached("rotate-key.intent-written");
                 let intent = Intent {
                     number: key.latest(),
-                    spec: KeySpec {
-                        key_type: key.key_type,
-                        signature_algorithms: key.signature_algorithms.clone(),
-                    },
+                    spec: key.spec(),
                     key,
                     promote: !request.stage_only,
                     expected,

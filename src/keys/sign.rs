@@ -110,6 +110,14 @@ pub(super) struct Usage {
     pub(super) encoding: Option<Encoding>,
 }
 
+/// Refuses a key that is for something else.
+pub(super) fn is_for(key: &Key, wanted: Purpose) -> Result<(), Error> {
+    if key.purpose == wanted {
+        return Ok(());
+    }
+    Err(Error::OtherPurpose { key: key.id.clone(), purpose: key.purpose, wanted })
+}
+
 impl Usage {
     /// The algorithm and encoding that were asked for, if the key allows them
     /// and they fit the input.
@@ -119,9 +127,7 @@ impl Usage {
         encoding: Option<Encoding>,
         input: &SignInput,
     ) -> Result<Self, Error> {
-        match key.purpose {
-            Purpose::SignVerify => {}
-        }
+        is_for(key, Purpose::SignVerify)?;
         let allowed = &key.signature_algorithms;
         let algorithm = match algorithm {
             Some(algorithm) if allowed.contains(&algorithm) => algorithm,

@@ -108,6 +108,7 @@ fn create(name: &str) -> Create {
         key_type: KeyType::EcP256,
         purpose: Purpose::SignVerify,
         signature_algorithms: Vec::new(),
+        encryption_algorithms: Vec::new(),
         protection_floor: None,
         backend: None,
         labels: BTreeMap::new(),

@@ -7,19 +7,29 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use skms_backend::{KeyRef, KeyType, ProtectionLevel, PublicKey, SignatureAlgorithm};
+use skms_backend::{
+    CheckValue, EncryptionAlgorithm, KeyRef, KeySpec, KeyType, ProtectionLevel, PublicKey,
+    SignatureAlgorithm, Usage,
+};
+use uuid::Uuid;
 
 use super::{BackendName, KeyId, State};
 
 /// The user's labels.
 pub type Labels = BTreeMap<String, String>;
 
-/// What a key is for. One per key; so far that is signing.
+/// What a key is for. One per key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Purpose {
     /// Signing and verifying.
     SignVerify,
+    /// Encrypting and decrypting.
+    EncryptDecrypt,
+    /// Message authentication codes.
+    Mac,
+    /// Agreeing on secrets with the owners of other keys.
+    KeyAgreement,
 }
 
 impl Purpose {
@@ -28,6 +38,31 @@ impl Purpose {
     pub const fn name(self) -> &'static str {
         match self {
             Self::SignVerify => "sign-verify",
+            Self::EncryptDecrypt => "encrypt-decrypt",
+            Self::Mac => "mac",
+            Self::KeyAgreement => "key-agreement",
+        }
+    }
+
+    /// What a key of this type is for when nobody says.
+    #[must_use]
+    pub const fn of(key_type: KeyType) -> Self {
+        match key_type {
+            KeyType::Aes128 | KeyType::Aes256 => Self::EncryptDecrypt,
+            KeyType::HmacSha256 | KeyType::HmacSha384 | KeyType::HmacSha512 => Self::Mac,
+            KeyType::X25519 => Self::KeyAgreement,
+            _ => Self::SignVerify,
+        }
+    }
+
+    /// Whether a key of this type can be for it at all.
+    #[must_use]
+    pub fn fits(self, key_type: KeyType) -> bool {
+        match self {
+            Self::SignVerify => SignatureAlgorithm::of(key_type).next().is_some(),
+            Self::EncryptDecrypt => EncryptionAlgorithm::of(key_type).next().is_some(),
+            Self::Mac => key_type.mac_hash().is_some(),
+            Self::KeyAgreement => key_type.agrees(),
         }
     }
 
@@ -36,6 +71,9 @@ impl Purpose {
     pub const fn operations(self) -> &'static [&'static str] {
         match self {
             Self::SignVerify => &["sign", "verify"],
+            Self::EncryptDecrypt => &["encrypt", "decrypt"],
+            Self::Mac => &["mac", "verify-mac"],
+            Self::KeyAgreement => &["derive"],
         }
     }
 }
@@ -53,12 +91,18 @@ pub enum Origin {
 pub struct Key {
     /// The id, never used twice.
     pub id: KeyId,
+    /// The same as a number, which stands in every ciphertext.
+    #[serde(default)]
+    pub uid: Uuid,
     /// The material of every version.
     pub key_type: KeyType,
     /// What it is for.
     pub purpose: Purpose,
-    /// What it may be used with; the first is the default. Never empty.
+    /// What it may sign with; the first is the default. Empty where it does not sign.
     pub signature_algorithms: Vec<SignatureAlgorithm>,
+    /// What it may encrypt with; the first is the default. Empty where it does not.
+    #[serde(default)]
+    pub encryption_algorithms: Vec<EncryptionAlgorithm>,
     /// The least protection that its owner asked for.
     pub protection_floor: Option<ProtectionLevel>,
     /// The backend that holds new versions.
@@ -119,6 +163,18 @@ impl Key {
             .map_or(State::PendingGeneration, |version| version.state)
     }
 
+    /// What a backend must know to make a version of it.
+    #[must_use]
+    pub fn spec(&self) -> KeySpec {
+        let usage = match self.purpose {
+            Purpose::SignVerify => Usage::Sign(self.signature_algorithms.clone()),
+            Purpose::EncryptDecrypt => Usage::Encrypt(self.encryption_algorithms.clone()),
+            Purpose::Mac => Usage::Mac,
+            Purpose::KeyAgreement => Usage::Agree,
+        };
+        KeySpec { key_type: self.key_type, usage }
+    }
+
     /// What a caller gives back to say which state of the key it has seen.
     #[must_use]
     pub fn etag(&self) -> String {
@@ -145,6 +201,9 @@ pub struct Version {
     pub key: Option<KeyRef>,
     /// The public half, once there is one.
     pub public_key: Option<PublicKey>,
+    /// What tells a secret key, which has no public half, from every other.
+    #[serde(default)]
+    pub check_value: Option<CheckValue>,
     /// When it was asked for.
     pub created: SystemTime,
     /// When its material was made.

@@ -27,7 +27,9 @@ pub(super) fn digest(key: &Key) -> [u8; 32] {
         protection_floor: _,
         primary: _,
         // Not seen at all.
+        uid: _,
         signature_algorithms: _,
+        encryption_algorithms: _,
         aliases: _,
         description: _,
         not_before: _,

@@ -37,6 +37,10 @@ pub enum Work {
     Sign,
     /// Check a signature against one version.
     Verify,
+    /// Encrypt, decrypt, or make a message authentication code or random bytes.
+    Cipher,
+    /// Agree on a secret.
+    Agree,
 }
 
 /// What a piece of work costs with such a key, protected so.
@@ -44,20 +48,22 @@ pub enum Work {
 pub const fn of_work(work: Work, key_type: KeyType, protection: ProtectionLevel) -> NonZeroU32 {
     let cost = match work {
         Work::Generate => match key_type {
-            KeyType::EcP256 | KeyType::EcSecp256k1 | KeyType::Ed25519 => 20,
-            KeyType::EcP384 | KeyType::EcP521 => 50,
             // Seconds of a core, and they vary.
             KeyType::Rsa2048 => 2_000,
             KeyType::Rsa3072 => 5_000,
             KeyType::Rsa4096 => 10_000,
+            KeyType::EcP384 | KeyType::EcP521 => 50,
+            _ => 20,
         },
-        Work::Sign => match key_type {
-            KeyType::EcP256 | KeyType::EcSecp256k1 => 1,
-            KeyType::Ed25519 => 3,
+        // Decrypting with RSA is the same to a device as signing.
+        Work::Sign | Work::Cipher | Work::Agree => match key_type {
+            KeyType::Ed25519 | KeyType::X25519 => 3,
             KeyType::EcP384 | KeyType::EcP521 => 5,
+            KeyType::MlDsa44 | KeyType::MlDsa65 | KeyType::MlDsa87 => 5,
             KeyType::Rsa2048 => 10,
             KeyType::Rsa3072 => 30,
             KeyType::Rsa4096 => 60,
+            _ => 1,
         },
         // With the public half, on this machine.
         Work::Verify => return NonZeroU32::MIN,

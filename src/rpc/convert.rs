@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use skms_backend::{ProtectionLevel, SignatureAlgorithm};
+use skms_backend::{EncryptionAlgorithm, ProtectionLevel, SignatureAlgorithm};
 
 use crate::{
     keys::{Availability, Encoding, Shown},
@@ -88,12 +88,20 @@ fn params(key: &Key) -> proto::KeyParams {
     proto::KeyParams {
         purpose: match key.purpose {
             Purpose::SignVerify => proto::KeyPurpose::SignVerify,
+            Purpose::EncryptDecrypt => proto::KeyPurpose::EncryptDecrypt,
+            Purpose::Mac => proto::KeyPurpose::Mac,
+            Purpose::KeyAgreement => proto::KeyPurpose::KeyAgreement,
         }
         .into(),
         signature_algorithms: key
             .signature_algorithms
             .iter()
             .map(|&chosen| algorithm(chosen).into())
+            .collect(),
+        encryption_algorithms: key
+            .encryption_algorithms
+            .iter()
+            .map(|&chosen| encryption(chosen).into())
             .collect(),
         // Where its creator set no floor, what the key really has.
         protection_level: key
@@ -167,6 +175,20 @@ pub(super) const fn algorithm(algorithm: SignatureAlgorithm) -> proto::Signature
         SignatureAlgorithm::RsaPkcs1Sha384 => proto::SignatureAlgorithm::RsaPkcs1Sha384,
         SignatureAlgorithm::RsaPkcs1Sha512 => proto::SignatureAlgorithm::RsaPkcs1Sha512,
         SignatureAlgorithm::Ed25519 => proto::SignatureAlgorithm::Ed25519,
+        SignatureAlgorithm::MlDsa44 => proto::SignatureAlgorithm::MlDsa44,
+        SignatureAlgorithm::MlDsa65 => proto::SignatureAlgorithm::MlDsa65,
+        SignatureAlgorithm::MlDsa87 => proto::SignatureAlgorithm::MlDsa87,
+    }
+}
+
+pub(super) const fn encryption(algorithm: EncryptionAlgorithm) -> proto::EncryptionAlgorithm {
+    match algorithm {
+        EncryptionAlgorithm::Aes128Gcm => proto::EncryptionAlgorithm::Aes128Gcm,
+        EncryptionAlgorithm::Aes256Gcm => proto::EncryptionAlgorithm::Aes256Gcm,
+        EncryptionAlgorithm::RsaOaepSha1 => proto::EncryptionAlgorithm::RsaOaepSha1,
+        EncryptionAlgorithm::RsaOaepSha256 => proto::EncryptionAlgorithm::RsaOaepSha256,
+        EncryptionAlgorithm::RsaOaepSha384 => proto::EncryptionAlgorithm::RsaOaepSha384,
+        EncryptionAlgorithm::RsaOaepSha512 => proto::EncryptionAlgorithm::RsaOaepSha512,
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use prost::Message;
-use skms_backend::{Hash, ProtectionLevel, SignInput, SignatureAlgorithm};
+use skms_backend::{EncryptionAlgorithm, Hash, ProtectionLevel, SignInput, SignatureAlgorithm};
 use uuid::Uuid;
 
 use crate::{
@@ -101,10 +101,27 @@ impl Fields {
             P::RsaPkcs1Sha384 => SignatureAlgorithm::RsaPkcs1Sha384,
             P::RsaPkcs1Sha512 => SignatureAlgorithm::RsaPkcs1Sha512,
             P::Ed25519 => SignatureAlgorithm::Ed25519,
-            P::Ed25519ph | P::MlDsa44 | P::MlDsa65 | P::MlDsa87 | P::SlhDsaSha2128s => {
+            P::MlDsa44 => SignatureAlgorithm::MlDsa44,
+            P::MlDsa65 => SignatureAlgorithm::MlDsa65,
+            P::MlDsa87 => SignatureAlgorithm::MlDsa87,
+            P::Ed25519ph | P::SlhDsaSha2128s => {
                 self.fail(field, Reason::FieldInvalid, "this algorithm is reserved and not built yet");
                 return None;
             }
+        }))
+    }
+
+    /// `Some(None)` where the field is unspecified.
+    pub(super) fn encryption(&mut self, field: &str, number: i32) -> Option<Option<EncryptionAlgorithm>> {
+        use proto::EncryptionAlgorithm as P;
+        Some(Some(match self.known(field, number)? {
+            P::Unspecified => return Some(None),
+            P::Aes128Gcm => EncryptionAlgorithm::Aes128Gcm,
+            P::Aes256Gcm => EncryptionAlgorithm::Aes256Gcm,
+            P::RsaOaepSha1 => EncryptionAlgorithm::RsaOaepSha1,
+            P::RsaOaepSha256 => EncryptionAlgorithm::RsaOaepSha256,
+            P::RsaOaepSha384 => EncryptionAlgorithm::RsaOaepSha384,
+            P::RsaOaepSha512 => EncryptionAlgorithm::RsaOaepSha512,
         }))
     }
 

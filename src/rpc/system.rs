@@ -153,6 +153,14 @@ fn backend(shown: &BackendShown) -> proto::Backend {
                         digest: sign.digest,
                     })
                     .collect(),
+                encryption_algorithms: offered
+                    .encrypt
+                    .iter()
+                    .map(|encrypt| convert::encryption(encrypt.algorithm).into())
+                    .collect(),
+                mac: offered.mac,
+                key_agreement: offered.agree,
+                import: offered.import,
             })
             .collect(),
         pool: Some(proto::Pool {

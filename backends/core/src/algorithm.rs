@@ -88,6 +88,12 @@ pub enum SignatureAlgorithm {
     RsaPkcs1Sha512,
     /// Pure Ed25519 (RFC 8032); JOSE `Ed25519`. Takes messages only.
     Ed25519,
+    /// ML-DSA-44 (FIPS 204), hedged, with an empty context; JOSE `ML-DSA-44`.
+    MlDsa44,
+    /// ML-DSA-65 (FIPS 204), hedged, with an empty context; JOSE `ML-DSA-65`.
+    MlDsa65,
+    /// ML-DSA-87 (FIPS 204), hedged, with an empty context; JOSE `ML-DSA-87`.
+    MlDsa87,
 }
 
 /// The scheme of an algorithm, apart from its hash and curve.
@@ -96,12 +102,13 @@ enum Scheme {
     Ecdsa(KeyType),
     RsaPss,
     RsaPkcs1,
-    Ed25519,
+    /// Takes the message whole, and is of one key type.
+    Whole(KeyType),
 }
 
 impl SignatureAlgorithm {
     /// Every algorithm, in the order in which a key of its type prefers them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::EcdsaP256Sha256,
         Self::EcdsaP384Sha384,
         Self::EcdsaP521Sha512,
@@ -113,6 +120,9 @@ impl SignatureAlgorithm {
         Self::RsaPkcs1Sha384,
         Self::RsaPkcs1Sha512,
         Self::Ed25519,
+        Self::MlDsa44,
+        Self::MlDsa65,
+        Self::MlDsa87,
     ];
 
     /// The canonical name, for example `ecdsa-p256-sha256`.
@@ -130,10 +140,13 @@ impl SignatureAlgorithm {
             Self::RsaPkcs1Sha384 => "rsa-pkcs1-sha384",
             Self::RsaPkcs1Sha512 => "rsa-pkcs1-sha512",
             Self::Ed25519 => "ed25519",
+            Self::MlDsa44 => "ml-dsa-44",
+            Self::MlDsa65 => "ml-dsa-65",
+            Self::MlDsa87 => "ml-dsa-87",
         }
     }
 
-    /// The `alg` name of JOSE (RFC 7518, RFC 8812, RFC 9864).
+    /// The `alg` name of JOSE (RFC 7518, RFC 8812, RFC 9864; ML-DSA as in draft-ietf-cose-dilithium).
     #[must_use]
     pub const fn jose(self) -> &'static str {
         match self {
@@ -148,6 +161,9 @@ impl SignatureAlgorithm {
             Self::RsaPkcs1Sha384 => "RS384",
             Self::RsaPkcs1Sha512 => "RS512",
             Self::Ed25519 => "Ed25519",
+            Self::MlDsa44 => "ML-DSA-44",
+            Self::MlDsa65 => "ML-DSA-65",
+            Self::MlDsa87 => "ML-DSA-87",
         }
     }
 
@@ -161,7 +177,7 @@ impl SignatureAlgorithm {
             | Self::RsaPkcs1Sha256 => Some(Hash::Sha256),
             Self::EcdsaP384Sha384 | Self::RsaPssSha384 | Self::RsaPkcs1Sha384 => Some(Hash::Sha384),
             Self::EcdsaP521Sha512 | Self::RsaPssSha512 | Self::RsaPkcs1Sha512 => Some(Hash::Sha512),
-            Self::Ed25519 => None,
+            Self::Ed25519 | Self::MlDsa44 | Self::MlDsa65 | Self::MlDsa87 => None,
         }
     }
 
@@ -173,7 +189,10 @@ impl SignatureAlgorithm {
             Self::EcdsaSecp256k1Sha256 => Scheme::Ecdsa(KeyType::EcSecp256k1),
             Self::RsaPssSha256 | Self::RsaPssSha384 | Self::RsaPssSha512 => Scheme::RsaPss,
             Self::RsaPkcs1Sha256 | Self::RsaPkcs1Sha384 | Self::RsaPkcs1Sha512 => Scheme::RsaPkcs1,
-            Self::Ed25519 => Scheme::Ed25519,
+            Self::Ed25519 => Scheme::Whole(KeyType::Ed25519),
+            Self::MlDsa44 => Scheme::Whole(KeyType::MlDsa44),
+            Self::MlDsa65 => Scheme::Whole(KeyType::MlDsa65),
+            Self::MlDsa87 => Scheme::Whole(KeyType::MlDsa87),
         }
     }
 
@@ -193,9 +212,8 @@ impl SignatureAlgorithm {
     #[must_use]
     pub fn fits(self, key_type: KeyType) -> bool {
         match self.scheme() {
-            Scheme::Ecdsa(curve) => curve == key_type,
+            Scheme::Ecdsa(only) | Scheme::Whole(only) => only == key_type,
             Scheme::RsaPss | Scheme::RsaPkcs1 => key_type.rsa_bits().is_some(),
-            Scheme::Ed25519 => key_type == KeyType::Ed25519,
         }
     }
 
@@ -245,9 +263,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_key_type_has_an_algorithm_and_every_algorithm_a_key_type() {
+    fn every_algorithm_has_a_key_type_and_every_key_pair_but_x25519_an_algorithm() {
         for key_type in KeyType::ALL {
-            assert!(SignatureAlgorithm::of(key_type).next().is_some(), "{key_type}");
+            let signs = SignatureAlgorithm::of(key_type).next().is_some();
+            assert_eq!(signs, !key_type.is_secret() && key_type != KeyType::X25519, "{key_type}");
         }
         for algorithm in SignatureAlgorithm::ALL {
             assert!(KeyType::ALL.into_iter().any(|key_type| algorithm.fits(key_type)), "{algorithm}");

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyType, SignatureAlgorithm};
+use crate::{EncryptionAlgorithm, KeyType, Salting, SignatureAlgorithm};
 
 /// Where a private key lives, from the weakest to the strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub struct Capabilities {
     pub key_types: Vec<KeyTypeSupport>,
     /// The longest message that one call may carry where the device hashes, in bytes.
     pub max_message_bytes: usize,
+    /// How many random bytes the device gives in one call; 0: it gives none.
+    pub max_random_bytes: usize,
 }
 
 impl Capabilities {
@@ -54,6 +56,12 @@ impl Capabilities {
     pub fn sign(&self, key_type: KeyType, algorithm: SignatureAlgorithm) -> Option<&SignSupport> {
         self.key_type(key_type)?.sign.iter().find(|offered| offered.algorithm == algorithm)
     }
+
+    /// What is offered for encrypting with a key of a type, if anything.
+    #[must_use]
+    pub fn encrypt(&self, key_type: KeyType, algorithm: EncryptionAlgorithm) -> Option<&EncryptSupport> {
+        self.key_type(key_type)?.encrypt.iter().find(|offered| offered.algorithm == algorithm)
+    }
 }
 
 /// What a device offers for one key type.
@@ -61,8 +69,24 @@ impl Capabilities {
 pub struct KeyTypeSupport {
     /// The key type.
     pub key_type: KeyType,
-    /// The signature algorithms, the preferred one first; never empty.
+    /// The signature algorithms, the preferred one first.
     pub sign: Vec<SignSupport>,
+    /// The encryption algorithms, the preferred one first.
+    pub encrypt: Vec<EncryptSupport>,
+    /// Whether such keys make message authentication codes (HMAC).
+    pub mac: bool,
+    /// Whether such keys agree on secrets.
+    pub agree: bool,
+    /// Whether the device takes material of this type that was made elsewhere.
+    pub import: bool,
+}
+
+impl KeyTypeSupport {
+    /// A key type that is offered for nothing yet.
+    #[must_use]
+    pub const fn new(key_type: KeyType) -> Self {
+        Self { key_type, sign: Vec::new(), encrypt: Vec::new(), mac: false, agree: false, import: false }
+    }
 }
 
 /// What a device offers for one signature algorithm.
@@ -72,6 +96,15 @@ pub struct SignSupport {
     pub algorithm: SignatureAlgorithm,
     /// Whether a digest can be signed; `false` where only whole messages can.
     pub digest: bool,
+}
+
+/// What a device offers for one encryption algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncryptSupport {
+    /// The algorithm.
+    pub algorithm: EncryptionAlgorithm,
+    /// What a salt is to it; `None` where there is no salt (RSAES-OAEP).
+    pub salting: Option<Salting>,
 }
 
 /// What stands behind a backend, for operators and auditors. Empty where the

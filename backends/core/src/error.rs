@@ -17,12 +17,36 @@ pub enum Operation {
     Destroy,
     /// Signing.
     Sign,
+    /// Taking over material that was made elsewhere.
+    Import,
+    /// Encrypting.
+    Encrypt,
+    /// Decrypting.
+    Decrypt,
+    /// Making a message authentication code.
+    Mac,
+    /// Agreeing on a secret.
+    Agree,
+    /// Giving random bytes.
+    Random,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 6] =
-        [Self::Open, Self::Probe, Self::Generate, Self::Find, Self::Destroy, Self::Sign];
+    pub const ALL: [Self; 12] = [
+        Self::Open,
+        Self::Probe,
+        Self::Generate,
+        Self::Find,
+        Self::Destroy,
+        Self::Sign,
+        Self::Import,
+        Self::Encrypt,
+        Self::Decrypt,
+        Self::Mac,
+        Self::Agree,
+        Self::Random,
+    ];
 
     /// A word for logs and metrics.
     #[must_use]
@@ -34,6 +58,12 @@ impl Operation {
             Self::Find => "find",
             Self::Destroy => "destroy",
             Self::Sign => "sign",
+            Self::Import => "import",
+            Self::Encrypt => "encrypt",
+            Self::Decrypt => "decrypt",
+            Self::Mac => "mac",
+            Self::Agree => "agree",
+            Self::Random => "random",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use aws_lc_rs::rand;
 use bytes::Bytes;
 
-use crate::{Hash, KeyType, PublicKey, SignatureAlgorithm};
+use crate::{CheckValue, EncryptionAlgorithm, Hash, KeyType, PublicKey, SignatureAlgorithm};
 
 /// The random name under which a key is made on a device (the `CKA_ID` of a token).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,13 +58,55 @@ impl FromStr for KeyTag {
     }
 }
 
-/// What kind of key is to be made. Every key has one purpose; so far that is signing.
+/// What kind of key is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeySpec {
     /// The material.
     pub key_type: KeyType,
-    /// What the key will sign with; a device that can pins the key to these.
-    pub signature_algorithms: Vec<SignatureAlgorithm>,
+    /// What it is for, and for nothing else.
+    pub usage: Usage,
+}
+
+/// What a key is for; a device that can pins the key to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Usage {
+    /// Signing with these algorithms; none: whatever the device offers.
+    Sign(Vec<SignatureAlgorithm>),
+    /// Encrypting and decrypting with these algorithms.
+    Encrypt(Vec<EncryptionAlgorithm>),
+    /// HMAC with the hash of the key type.
+    Mac,
+    /// Agreeing on secrets (ECDH, X25519).
+    Agree,
+}
+
+/// What a key must turn out to be wherever it is found again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// The private half of this.
+    Public(PublicKey),
+    /// The secret key that has this check value.
+    Secret(CheckValue),
+}
+
+impl Pin {
+    /// The public half, where there is one.
+    #[must_use]
+    pub const fn public_key(&self) -> Option<&PublicKey> {
+        match self {
+            Self::Public(key) => Some(key),
+            Self::Secret(_) => None,
+        }
+    }
+
+    /// The check value, where there is no public half.
+    #[must_use]
+    pub const fn check_value(&self) -> Option<&CheckValue> {
+        match self {
+            Self::Public(_) => None,
+            Self::Secret(value) => Some(value),
+        }
+    }
 }
 
 /// A key on a device, as the catalog remembers it.
@@ -77,13 +119,15 @@ pub struct KeyRef {
     /// What the backend gave to be kept beside the tag: a sealed private key
     /// where the device stores none, else nothing.
     pub blob: Bytes,
+    /// What it must turn out to be; `None` while it is not made yet.
+    pub pin: Option<Pin>,
 }
 
 /// A key that was just made.
 #[derive(Clone, Debug)]
 pub struct GeneratedKey {
-    /// The public half.
-    pub public_key: PublicKey,
+    /// To be kept in [`KeyRef::pin`].
+    pub pin: Pin,
     /// To be kept in [`KeyRef::blob`].
     pub blob: Bytes,
 }
@@ -102,10 +146,10 @@ pub enum Selector {
 pub struct FoundKey {
     /// The tag under which it was made.
     pub tag: KeyTag,
-    /// The public half; `None` where only a part of the key is left, or where
-    /// its attributes are not those a key of the gateway must have. Such a key
-    /// cannot be used, only destroyed.
-    pub public_key: Option<PublicKey>,
+    /// What it is; `None` where only a part of the key is left, or where its
+    /// attributes are not those a key of the gateway must have. Such a key cannot be
+    /// used, only destroyed.
+    pub pin: Option<Pin>,
     /// To be kept in [`KeyRef::blob`].
     pub blob: Bytes,
 }

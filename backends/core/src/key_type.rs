@@ -7,6 +7,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Hash;
+
 /// A kind of key material.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", into = "&'static str", try_from = "String")]
@@ -27,11 +29,29 @@ pub enum KeyType {
     EcSecp256k1,
     /// Ed25519, RFC 8032.
     Ed25519,
+    /// X25519, RFC 7748.
+    X25519,
+    /// AES with a key of 128 bits, FIPS 197.
+    Aes128,
+    /// AES with a key of 256 bits, FIPS 197.
+    Aes256,
+    /// A key of 256 bits for HMAC with SHA-256, FIPS 198-1.
+    HmacSha256,
+    /// A key of 384 bits for HMAC with SHA-384, FIPS 198-1.
+    HmacSha384,
+    /// A key of 512 bits for HMAC with SHA-512, FIPS 198-1.
+    HmacSha512,
+    /// ML-DSA-44, FIPS 204.
+    MlDsa44,
+    /// ML-DSA-65, FIPS 204.
+    MlDsa65,
+    /// ML-DSA-87, FIPS 204.
+    MlDsa87,
 }
 
 impl KeyType {
     /// Every key type, in the order in which they are listed to people.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 17] = [
         Self::Rsa2048,
         Self::Rsa3072,
         Self::Rsa4096,
@@ -40,6 +60,15 @@ impl KeyType {
         Self::EcP521,
         Self::EcSecp256k1,
         Self::Ed25519,
+        Self::X25519,
+        Self::Aes128,
+        Self::Aes256,
+        Self::HmacSha256,
+        Self::HmacSha384,
+        Self::HmacSha512,
+        Self::MlDsa44,
+        Self::MlDsa65,
+        Self::MlDsa87,
     ];
 
     /// The canonical name, for example `ec-p256`.
@@ -54,6 +83,15 @@ impl KeyType {
             Self::EcP521 => "ec-p521",
             Self::EcSecp256k1 => "ec-secp256k1",
             Self::Ed25519 => "ed25519",
+            Self::X25519 => "x25519",
+            Self::Aes128 => "aes-128",
+            Self::Aes256 => "aes-256",
+            Self::HmacSha256 => "hmac-sha256",
+            Self::HmacSha384 => "hmac-sha384",
+            Self::HmacSha512 => "hmac-sha512",
+            Self::MlDsa44 => "ml-dsa-44",
+            Self::MlDsa65 => "ml-dsa-65",
+            Self::MlDsa87 => "ml-dsa-87",
         }
     }
 
@@ -64,7 +102,7 @@ impl KeyType {
             Self::Rsa2048 => Some(2048),
             Self::Rsa3072 => Some(3072),
             Self::Rsa4096 => Some(4096),
-            Self::EcP256 | Self::EcP384 | Self::EcP521 | Self::EcSecp256k1 | Self::Ed25519 => None,
+            _ => None,
         }
     }
 
@@ -76,8 +114,56 @@ impl KeyType {
             Self::EcP256 | Self::EcSecp256k1 => Some(32),
             Self::EcP384 => Some(48),
             Self::EcP521 => Some(66),
-            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 | Self::Ed25519 => None,
+            _ => None,
         }
+    }
+
+    /// The length of the key in bytes, for types whose keys are secret as a whole and
+    /// have no public half.
+    #[must_use]
+    pub const fn secret_bytes(self) -> Option<usize> {
+        match self {
+            Self::Aes128 => Some(16),
+            Self::Aes256 | Self::HmacSha256 => Some(32),
+            Self::HmacSha384 => Some(48),
+            Self::HmacSha512 => Some(64),
+            _ => None,
+        }
+    }
+
+    /// Whether keys of this type have no public half.
+    #[must_use]
+    pub const fn is_secret(self) -> bool {
+        self.secret_bytes().is_some()
+    }
+
+    /// Whether it is a key of AES.
+    #[must_use]
+    pub const fn is_aes(self) -> bool {
+        matches!(self, Self::Aes128 | Self::Aes256)
+    }
+
+    /// The hash of an HMAC key; its key is as long as the digest.
+    #[must_use]
+    pub const fn mac_hash(self) -> Option<Hash> {
+        match self {
+            Self::HmacSha256 => Some(Hash::Sha256),
+            Self::HmacSha384 => Some(Hash::Sha384),
+            Self::HmacSha512 => Some(Hash::Sha512),
+            _ => None,
+        }
+    }
+
+    /// Whether two keys of this type can agree on a secret.
+    #[must_use]
+    pub const fn agrees(self) -> bool {
+        self.field_bytes().is_some() || matches!(self, Self::X25519)
+    }
+
+    /// Whether it is ML-DSA.
+    #[must_use]
+    pub const fn is_ml_dsa(self) -> bool {
+        matches!(self, Self::MlDsa44 | Self::MlDsa65 | Self::MlDsa87)
     }
 
     /// Other spellings that are understood, in lower case with `-` for `_`.
@@ -103,6 +189,15 @@ impl KeyType {
                 &["ecdsa-secp256k1", "ecc-secg-p256k1", "secp256k1", "p-256k", "ec-sign-secp256k1-sha256"]
             }
             Self::Ed25519 => &["ecc-nist-edwards25519", "ec-sign-ed25519", "edwards25519"],
+            Self::X25519 => &["curve25519"],
+            Self::Aes128 => &["aes128", "aes-128-gcm", "aes128-gcm96"],
+            Self::Aes256 => &["aes256", "aes-256-gcm", "aes256-gcm96", "symmetric-default"],
+            Self::HmacSha256 => &["hmac-256", "hmac-sha-256"],
+            Self::HmacSha384 => &["hmac-384", "hmac-sha-384"],
+            Self::HmacSha512 => &["hmac-512", "hmac-sha-512"],
+            Self::MlDsa44 => &["mldsa44", "pq-sign-ml-dsa-44"],
+            Self::MlDsa65 => &["mldsa65", "pq-sign-ml-dsa-65"],
+            Self::MlDsa87 => &["mldsa87", "pq-sign-ml-dsa-87"],
         }
     }
 }

@@ -18,10 +18,13 @@
 //! **Invariant:** one item and many are the same call: a list in, a result per
 //! item out, in the same order and of the same length.
 
+use bytes::Bytes;
+
 mod algorithm;
 mod capabilities;
 mod context;
 mod ecdsa;
+mod encryption;
 mod error;
 mod key;
 mod key_type;
@@ -30,11 +33,17 @@ mod secret;
 mod workers;
 
 pub use algorithm::{Hash, SignatureAlgorithm};
-pub use capabilities::{Capabilities, DeviceIdentity, KeyTypeSupport, ProtectionLevel, SignSupport};
+pub use capabilities::{
+    Capabilities, DeviceIdentity, EncryptSupport, KeyTypeSupport, ProtectionLevel, SignSupport,
+};
 pub use context::{Flow, OpContext, Priority};
 pub use ecdsa::{der_from_p1363, p1363_from_der};
+pub use encryption::{
+    CHECK_BLOCKS, CHECK_NONCE, CheckValue, DecryptInput, EncryptInput, Encrypted, EncryptionAlgorithm,
+    Salting, associated_data,
+};
 pub use error::{Class, Error, Operation};
-pub use key::{FoundKey, GeneratedKey, KeyRef, KeySpec, KeyTag, Selector, SignInput, Signature};
+pub use key::{FoundKey, GeneratedKey, KeyRef, KeySpec, KeyTag, Pin, Selector, SignInput, Signature, Usage};
 pub use key_type::{KeyType, UnknownKeyType};
 pub use public_key::{MalformedPublicKey, PublicKey};
 pub use secret::{Secret, SecretRef, SecretRefError};
@@ -45,8 +54,8 @@ pub use workers::{Cost, Device, Observer, Workers, WorkersConfig, WorkersStatus}
 /// Every call takes an [`OpContext`] with its deadline: a call that is late
 /// answers [`Class::Timeout`] at its deadline, whatever the device does.
 ///
-/// Optional powers (attestation, wrapping inside the device, key agreement) are
-/// traits of their own and no part of this one. There is no `verify`: public
+/// Optional powers (key agreement; attestation and wrapping inside the device to come)
+/// are traits of their own, reached through this one. There is no `verify`: public
 /// keys are verified in software ([`PublicKey::verify`]).
 #[async_trait::async_trait]
 pub trait KeyBackend: Send + Sync {
@@ -73,6 +82,20 @@ pub trait KeyBackend: Send + Sync {
     /// [`find`]: KeyBackend::find
     /// [`destroy`]: KeyBackend::destroy
     async fn generate(&self, spec: &KeySpec, tag: KeyTag, ctx: &OpContext) -> Result<GeneratedKey, Error>;
+
+    /// Takes over material that was made elsewhere, as [`generate`](Self::generate) makes
+    /// it: PKCS#8 v1 (RFC 5208) for a key pair, the bare bytes for a secret key.
+    ///
+    /// # Errors
+    /// [`Class::Caller`] when the material is none of this type, or not sound;
+    /// [`Class::Unsupported`] when the capabilities do not list it.
+    async fn import(
+        &self,
+        spec: &KeySpec,
+        tag: KeyTag,
+        material: Secret,
+        ctx: &OpContext,
+    ) -> Result<GeneratedKey, Error>;
 
     /// Keys that this gateway made on the device: all of them, or those of a tag.
     /// A backend whose keys live in the catalog alone answers with none.
@@ -101,6 +124,53 @@ pub trait KeyBackend: Send + Sync {
         ctx: &OpContext,
     ) -> Vec<Result<Signature, Error>>;
 
+    /// Encrypts each input with one AES key (SP 800-38D). The associated data is that of
+    /// [`associated_data`].
+    ///
+    /// RSAES-OAEP encrypts with the public half and needs no device
+    /// ([`PublicKey::encrypt_oaep`]).
+    async fn encrypt(
+        &self,
+        key: &KeyRef,
+        algorithm: EncryptionAlgorithm,
+        inputs: Vec<EncryptInput>,
+        ctx: &OpContext,
+    ) -> Vec<Result<Encrypted, Error>>;
+
+    /// Decrypts each input with one key. Whatever is wrong with an input is
+    /// [`Class::Caller`] and says nothing else.
+    async fn decrypt(
+        &self,
+        key: &KeyRef,
+        algorithm: EncryptionAlgorithm,
+        inputs: Vec<DecryptInput>,
+        ctx: &OpContext,
+    ) -> Vec<Result<Secret, Error>>;
+
+    /// The message authentication code of each input (FIPS 198-1), of full length.
+    async fn mac(&self, key: &KeyRef, inputs: Vec<Bytes>, ctx: &OpContext) -> Vec<Result<Bytes, Error>>;
+
+    /// Random bytes of the device.
+    ///
+    /// # Errors
+    /// [`Class::Unsupported`] for more than the capabilities name.
+    async fn random(&self, length: usize, ctx: &OpContext) -> Result<Secret, Error>;
+
+    /// The power to agree on secrets, where the device has it.
+    fn agreement(&self) -> Option<&dyn KeyAgreement>;
+
     /// Stops taking work, finishes what was accepted, and closes every context.
     async fn close(&self);
+}
+
+/// The power to agree on a secret with the owner of another key.
+#[async_trait::async_trait]
+pub trait KeyAgreement: Send + Sync {
+    /// The shared secret of the private key and `peer`, raw and of full length: the
+    /// x-coordinate (SEC 1 §3.3.1) or the 32 bytes of RFC 7748. It is no key until it
+    /// went through a key derivation function.
+    ///
+    /// # Errors
+    /// [`Class::Caller`] when `peer` is of another type, or a point of small order.
+    async fn agree(&self, key: &KeyRef, peer: &PublicKey, ctx: &OpContext) -> Result<Secret, Error>;
 }

@@ -1,10 +1,11 @@
 //! Public keys as `SubjectPublicKeyInfo` (RFC 5280 §4.1.2.7), and verification
-//! in software for every backend: a public operation needs no device.
+//! and encryption in software for every backend: a public operation needs no device.
 
 use std::{fmt, sync::OnceLock};
 
 use aws_lc_rs::{
     digest::{self, Digest},
+    rsa,
     signature::{self, ParsedPublicKey, VerificationAlgorithm},
 };
 use bytes::Bytes;
@@ -16,27 +17,34 @@ use der::{
 use serde::{Deserialize, Serialize};
 use spki::{AlgorithmIdentifierRef, EncodePublicKey, SubjectPublicKeyInfoRef};
 
-use crate::{KeyType, SignInput, SignatureAlgorithm};
+use crate::{EncryptionAlgorithm, KeyType, SignInput, SignatureAlgorithm};
 
 /// rsaEncryption, RFC 8017 §A.1.
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 /// id-ecPublicKey, RFC 5480 §2.1.1.
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+/// id-X25519, RFC 8410 §3.
+const X25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.110");
 /// id-Ed25519, RFC 8410 §3.
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 impl KeyType {
-    /// The object identifier of the curve: the EC parameters of SEC 2 and RFC
-    /// 5480, or the algorithm itself for Ed25519. `None` for RSA.
+    /// The object identifier that tells the type from others of its family: the EC
+    /// parameters of SEC 2 and RFC 5480, or the algorithm itself for Ed25519, X25519 (RFC
+    /// 8410) and ML-DSA (RFC 9881). `None` for RSA and secret keys.
     #[must_use]
-    pub const fn curve_oid(self) -> Option<ObjectIdentifier> {
+    pub const fn oid(self) -> Option<ObjectIdentifier> {
         match self {
             Self::EcP256 => Some(ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7")),
             Self::EcP384 => Some(ObjectIdentifier::new_unwrap("1.3.132.0.34")),
             Self::EcP521 => Some(ObjectIdentifier::new_unwrap("1.3.132.0.35")),
             Self::EcSecp256k1 => Some(ObjectIdentifier::new_unwrap("1.3.132.0.10")),
             Self::Ed25519 => Some(ED25519),
-            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => None,
+            Self::X25519 => Some(X25519),
+            Self::MlDsa44 => Some(ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17")),
+            Self::MlDsa65 => Some(ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18")),
+            Self::MlDsa87 => Some(ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19")),
+            _ => None,
         }
     }
 }
@@ -95,20 +103,31 @@ impl PublicKey {
         Self::checked(key_type, RSA, Some(AnyRef::NULL), &key)
     }
 
-    /// From the public point: uncompressed (SEC 1 §2.3.3) for Weierstrass
-    /// curves, the 32 bytes of RFC 8032 for Ed25519.
+    /// From the public point: uncompressed (SEC 1 §2.3.3) for Weierstrass curves, the 32
+    /// bytes of RFC 8032 for Ed25519 and of RFC 7748 for X25519; or from the encoded key
+    /// of FIPS 204 for ML-DSA.
     ///
     /// # Errors
     /// When the point is not on the curve, or not in that form.
     pub fn from_point(key_type: KeyType, point: &[u8]) -> Result<Self, MalformedPublicKey> {
-        let curve = key_type.curve_oid().ok_or(MalformedPublicKey)?;
-        match key_type.field_bytes() {
-            Some(field) if point.len() == 1 + 2 * field && point.first() == Some(&4) => {
-                Self::checked(key_type, EC, Some(AnyRef::from(&curve)), point)
-            }
-            None if point.len() == 32 => Self::checked(key_type, curve, None, point),
-            _ => Err(MalformedPublicKey),
+        let oid = key_type.oid().ok_or(MalformedPublicKey)?;
+        if let Some(field) = key_type.field_bytes() {
+            return if point.len() == 1 + 2 * field && point.first() == Some(&4) {
+                Self::checked(key_type, EC, Some(AnyRef::from(&oid)), point)
+            } else {
+                Err(MalformedPublicKey)
+            };
         }
+        let length = match key_type {
+            KeyType::MlDsa44 => 1312,
+            KeyType::MlDsa65 => 1952,
+            KeyType::MlDsa87 => 2592,
+            _ => 32,
+        };
+        if point.len() != length {
+            return Err(MalformedPublicKey);
+        }
+        Self::checked(key_type, oid, None, point)
     }
 
     fn checked(
@@ -124,6 +143,10 @@ impl PublicKey {
         .to_der()
         .map_err(|_| MalformedPublicKey)?;
         let key = Self { key_type, spki: spki.into(), parsed: std::sync::Arc::default() };
+        // Every 32 bytes are a public key of X25519 (RFC 7748 §5).
+        if key_type == KeyType::X25519 {
+            return Ok(key);
+        }
         // The library checks what a shape cannot: that the point is on the curve.
         let algorithm = SignatureAlgorithm::of(key_type).next().ok_or(MalformedPublicKey)?;
         let parsed = key.parse(algorithm).ok_or(MalformedPublicKey)?;
@@ -186,6 +209,44 @@ impl PublicKey {
         }
     }
 
+    /// What is in the `SubjectPublicKeyInfo`: the point of a curve, the encoded key of
+    /// ML-DSA, or the `RSAPublicKey` in DER.
+    #[must_use]
+    pub fn raw(&self) -> &[u8] {
+        SubjectPublicKeyInfoRef::from_der(&self.spki)
+            .ok()
+            .and_then(|info| info.subject_public_key.as_bytes())
+            .unwrap_or_default()
+    }
+
+    /// Encrypts with RSAES-OAEP (RFC 8017 §7.1), without a label.
+    ///
+    /// # Errors
+    /// When the key is no RSA key, or the plaintext is longer than
+    /// [`EncryptionAlgorithm::oaep_max_bytes`].
+    pub fn encrypt_oaep(
+        &self,
+        algorithm: EncryptionAlgorithm,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, MalformedPublicKey> {
+        let scheme = match algorithm {
+            EncryptionAlgorithm::RsaOaepSha1 => &rsa::OAEP_SHA1_MGF1SHA1,
+            EncryptionAlgorithm::RsaOaepSha256 => &rsa::OAEP_SHA256_MGF1SHA256,
+            EncryptionAlgorithm::RsaOaepSha384 => &rsa::OAEP_SHA384_MGF1SHA384,
+            EncryptionAlgorithm::RsaOaepSha512 => &rsa::OAEP_SHA512_MGF1SHA512,
+            EncryptionAlgorithm::Aes128Gcm | EncryptionAlgorithm::Aes256Gcm => {
+                return Err(MalformedPublicKey);
+            }
+        };
+        let key = rsa::PublicEncryptingKey::from_der(&self.spki).map_err(|_| MalformedPublicKey)?;
+        let key = rsa::OaepPublicEncryptingKey::new(key).map_err(|_| MalformedPublicKey)?;
+        let mut ciphertext = vec![0; key.ciphertext_size()];
+        let length =
+            key.encrypt(scheme, plaintext, &mut ciphertext, None).map_err(|_| MalformedPublicKey)?.len();
+        ciphertext.truncate(length);
+        Ok(ciphertext)
+    }
+
     fn parse(&self, algorithm: SignatureAlgorithm) -> Option<ParsedPublicKey> {
         if !algorithm.fits(self.key_type) {
             return None;
@@ -207,6 +268,9 @@ fn verification_algorithm(algorithm: SignatureAlgorithm) -> &'static dyn Verific
         SignatureAlgorithm::RsaPkcs1Sha384 => &signature::RSA_PKCS1_2048_8192_SHA384,
         SignatureAlgorithm::RsaPkcs1Sha512 => &signature::RSA_PKCS1_2048_8192_SHA512,
         SignatureAlgorithm::Ed25519 => &signature::ED25519,
+        SignatureAlgorithm::MlDsa44 => &signature::ML_DSA_44,
+        SignatureAlgorithm::MlDsa65 => &signature::ML_DSA_65,
+        SignatureAlgorithm::MlDsa87 => &signature::ML_DSA_87,
     }
 }
 

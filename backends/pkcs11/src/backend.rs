@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use cryptoki::{
     slot::{Limit, TokenInfo},
     types::RawAuthPin,
 };
 use skms_backend::{
-    Capabilities, Class, Cost, DeviceIdentity, Error, FoundKey, GeneratedKey, KeyBackend, KeyRef, KeySpec,
-    KeyTag, Observer, OpContext, Operation, Selector, SignInput, Signature, SignatureAlgorithm, Workers,
-    WorkersStatus,
+    Capabilities, Class, Cost, DecryptInput, DeviceIdentity, EncryptInput, Encrypted, EncryptionAlgorithm,
+    Error, FoundKey, GeneratedKey, KeyAgreement, KeyBackend, KeyRef, KeySpec, KeyTag, Observer, OpContext,
+    Operation, Secret, Selector, SignInput, Signature, SignatureAlgorithm, Workers, WorkersStatus,
 };
 use tracing::{info, warn};
 
@@ -215,6 +216,42 @@ impl KeyBackend for Pkcs11Backend {
                 }
             })
             .collect()
+    }
+
+    async fn import(&self, _: &KeySpec, _: KeyTag, _: Secret, _: &OpContext) -> Result<GeneratedKey, Error> {
+        Err(Error::new(Class::Unsupported, Operation::Import))
+    }
+
+    async fn encrypt(
+        &self,
+        _: &KeyRef,
+        _: EncryptionAlgorithm,
+        inputs: Vec<EncryptInput>,
+        _: &OpContext,
+    ) -> Vec<Result<Encrypted, Error>> {
+        inputs.iter().map(|_| Err(Error::new(Class::Unsupported, Operation::Encrypt))).collect()
+    }
+
+    async fn decrypt(
+        &self,
+        _: &KeyRef,
+        _: EncryptionAlgorithm,
+        inputs: Vec<DecryptInput>,
+        _: &OpContext,
+    ) -> Vec<Result<Secret, Error>> {
+        inputs.iter().map(|_| Err(Error::new(Class::Unsupported, Operation::Decrypt))).collect()
+    }
+
+    async fn mac(&self, _: &KeyRef, inputs: Vec<Bytes>, _: &OpContext) -> Vec<Result<Bytes, Error>> {
+        inputs.iter().map(|_| Err(Error::new(Class::Unsupported, Operation::Mac))).collect()
+    }
+
+    async fn random(&self, _: usize, _: &OpContext) -> Result<Secret, Error> {
+        Err(Error::new(Class::Unsupported, Operation::Random))
+    }
+
+    fn agreement(&self) -> Option<&dyn KeyAgreement> {
+        None
     }
 
     async fn close(&self) {

@@ -30,8 +30,9 @@ pub(crate) fn recipes(
     seen: Generation,
 ) -> Result<Vec<Recipe>, Error> {
     let mut recipes = Vec::new();
-    let (rsa, curves): (Vec<_>, Vec<_>) =
-        KeyType::ALL.into_iter().partition(|key_type| key_type.rsa_bits().is_some());
+    let signing =
+        KeyType::ALL.into_iter().filter(|key_type| SignatureAlgorithm::of(*key_type).next().is_some());
+    let (rsa, curves): (Vec<_>, Vec<_>) = signing.partition(|key_type| key_type.rsa_bits().is_some());
     for key_type in curves {
         if let Some(draft) = draft(mechanisms, key_type)
             && let Some(proven) = prove(token, &draft, seen)?
@@ -158,7 +159,6 @@ pub(crate) fn capabilities(
         .recipes
         .iter()
         .map(|recipe| KeyTypeSupport {
-            key_type: recipe.key_type,
             sign: recipe
                 .algorithms()
                 .into_iter()
@@ -167,7 +167,14 @@ pub(crate) fn capabilities(
                     digest: recipe.route(algorithm) == Some(Route::Digest),
                 })
                 .collect(),
+            ..KeyTypeSupport::new(recipe.key_type)
         })
         .collect();
-    Ok(Capabilities { protection_level, identity, key_types, max_message_bytes: MAX_MESSAGE_BYTES })
+    Ok(Capabilities {
+        protection_level,
+        identity,
+        key_types,
+        max_message_bytes: MAX_MESSAGE_BYTES,
+        max_random_bytes: 0,
+    })
 }

@@ -63,14 +63,16 @@ pub(crate) const fn blames_template(error: &Cryptoki) -> bool {
 fn reading(rv: RvError, operation: Operation) -> (Class, &'static str) {
     // A new object found no room; anything else found no room to compute in.
     let memory = match operation {
-        Operation::Generate => Class::StorageFull,
-        Operation::Open | Operation::Probe | Operation::Find | Operation::Destroy | Operation::Sign => {
-            Class::Shrink
-        }
+        Operation::Generate | Operation::Import => Class::StorageFull,
+        _ => Class::Shrink,
     };
     // The size of a key that is to be made, or of one that is there.
-    let size = if matches!(operation, Operation::Sign) { Class::Key } else { Class::Unsupported };
-    // Signing is only tried with mechanisms that the token lists, so it is the
+    let uses = matches!(
+        operation,
+        Operation::Sign | Operation::Encrypt | Operation::Decrypt | Operation::Mac | Operation::Agree
+    );
+    let size = if uses { Class::Key } else { Class::Unsupported };
+    // A key is only used with mechanisms that the token lists, so it is the
     // key that does not allow it (`CKA_ALLOWED_MECHANISMS`).
     let mechanism = size;
     match rv {

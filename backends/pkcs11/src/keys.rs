@@ -13,8 +13,8 @@ use cryptoki::{
     object::{Attribute, AttributeType, ObjectClass, ObjectHandle},
 };
 use skms_backend::{
-    Class, Error, FoundKey, GeneratedKey, KeySpec, KeyTag, KeyType, Operation, PublicKey, Selector,
-    SignatureAlgorithm,
+    Class, Error, FoundKey, GeneratedKey, KeySpec, KeyTag, KeyType, Operation, Pin, PublicKey, Selector,
+    SignatureAlgorithm, Usage,
 };
 use tracing::warn;
 
@@ -37,11 +37,9 @@ pub(crate) fn generate(
 ) -> Result<GeneratedKey, Error> {
     let unsupported = || Error::new(Class::Unsupported, Operation::Generate);
     let recipe = token.recipe(spec.key_type).ok_or_else(unsupported)?;
-    let algorithms: Vec<SignatureAlgorithm> = if spec.signature_algorithms.is_empty() {
-        recipe.algorithms()
-    } else {
-        spec.signature_algorithms.clone()
-    };
+    let Usage::Sign(wanted) = &spec.usage else { return Err(unsupported()) };
+    let algorithms: Vec<SignatureAlgorithm> =
+        if wanted.is_empty() { recipe.algorithms() } else { wanted.clone() };
     if algorithms.iter().any(|algorithm| recipe.route(*algorithm).is_none()) {
         return Err(unsupported());
     }
@@ -57,7 +55,7 @@ pub(crate) fn generate(
     let made = token
         .run(context, Operation::Generate, |link| make(token, link, recipe, &algorithms, tag))
         .inspect_err(|_| clean_up(token, context, tag))?;
-    Ok(GeneratedKey { public_key: made, blob: bytes::Bytes::new() })
+    Ok(GeneratedKey { pin: Pin::Public(made), blob: bytes::Bytes::new() })
 }
 
 /// The caller holds the lock on the objects.
@@ -218,7 +216,7 @@ pub(crate) fn find(
                 ([private], [public]) => whole(token, link, tag, epoch, *private, *public)?,
                 _ => None,
             };
-            answer.push(FoundKey { tag, public_key, blob: bytes::Bytes::new() });
+            answer.push(FoundKey { tag, pin: public_key.map(Pin::Public), blob: bytes::Bytes::new() });
         }
         Ok(answer)
     })

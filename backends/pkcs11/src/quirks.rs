@@ -73,7 +73,7 @@ impl Optional {
 /// For Ed25519, PKCS#11 3.0 §2.3.5 allows a curve name and an object
 /// identifier; modules take one, the other, or both.
 pub(crate) fn ec_params(key_type: KeyType) -> Vec<Vec<u8>> {
-    let oid = key_type.curve_oid().and_then(|oid| oid.to_der().ok());
+    let oid = key_type.oid().and_then(|oid| oid.to_der().ok());
     let name = (key_type == KeyType::Ed25519)
         .then(|| PrintableStringRef::new(b"edwards25519").and_then(|name| name.to_der()).ok())
         .flatten();

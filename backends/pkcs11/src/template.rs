@@ -93,6 +93,10 @@ pub(crate) const fn token_key_type(key_type: KeyType) -> TokenKeyType {
         KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => TokenKeyType::RSA,
         KeyType::EcP256 | KeyType::EcP384 | KeyType::EcP521 | KeyType::EcSecp256k1 => TokenKeyType::EC,
         KeyType::Ed25519 => TokenKeyType::EC_EDWARDS,
+        KeyType::X25519 => TokenKeyType::EC_MONTGOMERY,
+        KeyType::MlDsa44 | KeyType::MlDsa65 | KeyType::MlDsa87 => TokenKeyType::ML_DSA,
+        KeyType::Aes128 | KeyType::Aes256 => TokenKeyType::AES,
+        KeyType::HmacSha256 | KeyType::HmacSha384 | KeyType::HmacSha512 => TokenKeyType::GENERIC_SECRET,
     }
 }
 

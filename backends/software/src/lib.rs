@@ -8,22 +8,27 @@
 //! |---|---|
 //! | `seal` | the format of a sealed key |
 //! | `unsealed` | which keys stay in clear, and for how long |
-//! | `keys`, `sign` | the cryptography, all of it from one library |
+//! | `keys`, `sign`, `cipher` | the cryptography, all of it from one library |
+//! | `device` | what the threads do |
 //!
-//! **Invariant:** no key leaves before it was sealed, unsealed again, and its
-//! signature was verified with its public half.
+//! **Invariant:** no key leaves before it was sealed, unsealed again, and did what it
+//! is for.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use skms_backend::{
-    Capabilities, Class, Cost, Device, Error, FoundKey, GeneratedKey, KeyBackend, KeyRef, KeySpec, KeyTag,
-    KeyType, Observer, OpContext, Operation, Selector, SignInput, Signature, SignatureAlgorithm, Workers,
-    WorkersStatus,
+    Capabilities, Class, Cost, DecryptInput, EncryptInput, Encrypted, EncryptionAlgorithm, Error, FoundKey,
+    GeneratedKey, KeyAgreement, KeyBackend, KeyRef, KeySpec, KeyTag, Observer, OpContext, Operation,
+    PublicKey, Secret, Selector, SignInput, Signature, SignatureAlgorithm, Usage, Workers, WorkersStatus,
 };
 
 mod capabilities;
+mod cipher;
 mod config;
+mod derive;
+mod device;
 mod keys;
 mod master_key;
 mod seal;
@@ -32,7 +37,7 @@ mod unsealed;
 
 pub use config::Config;
 
-use self::{keys::PrivateKey, master_key::MasterKey, seal::Sealer, unsealed::UnsealedKeys};
+use self::{device::Software, keys::Duty, master_key::MasterKey, seal::Sealer, unsealed::UnsealedKeys};
 
 /// A backend whose keys are in the memory of this process.
 pub struct SoftwareBackend {
@@ -67,8 +72,73 @@ impl SoftwareBackend {
     /// # Errors
     /// [`Class::Key`] when it is another one, or the key was changed.
     pub fn recognises(&self, key: &KeyRef) -> Result<(), Error> {
-        unsealed::open(&self.workers.device().sealer, key, Operation::Open).map(drop)
+        let sealer = &self.workers.device().sealer;
+        let opened = |duty| unsealed::open(sealer, key, duty, Operation::Open).map(drop);
+        // What the key is for is the catalog's to know.
+        let others = [Duty::Encrypt, Duty::Mac, Duty::Agree];
+        opened(Duty::Sign).or_else(|error| others.into_iter().find_map(|duty| opened(duty).ok()).ok_or(error))
     }
+
+    /// Refuses what no key of this type can do.
+    fn check(&self, spec: &KeySpec, operation: Operation) -> Result<(), Error> {
+        let unfit = |what: String| {
+            let detail = format!("a key of type {} cannot {what}", spec.key_type);
+            Err(Error::new(Class::Unsupported, operation).detail(detail))
+        };
+        let Some(offered) = self.capabilities.key_type(spec.key_type) else {
+            return unfit("be made here".to_owned());
+        };
+        match &spec.usage {
+            Usage::Sign(algorithms) => {
+                match algorithms.iter().find(|algorithm| !algorithm.fits(spec.key_type)) {
+                    Some(unfitting) => unfit(format!("sign with {unfitting}")),
+                    None if offered.sign.is_empty() => unfit("sign".to_owned()),
+                    None => Ok(()),
+                }
+            }
+            Usage::Encrypt(algorithms) => {
+                match algorithms.iter().find(|algorithm| !algorithm.fits(spec.key_type)) {
+                    Some(unfitting) => unfit(format!("encrypt with {unfitting}")),
+                    None if offered.encrypt.is_empty() => unfit("encrypt".to_owned()),
+                    None => Ok(()),
+                }
+            }
+            Usage::Mac if !offered.mac => unfit("make message authentication codes".to_owned()),
+            Usage::Agree if !offered.agree => unfit("agree on secrets".to_owned()),
+            Usage::Mac | Usage::Agree => Ok(()),
+        }
+    }
+
+    /// One job for a list of inputs: a result for each, in their order.
+    async fn each<I, T>(
+        &self,
+        (key, duty): (&KeyRef, Duty),
+        operation: Operation,
+        inputs: Vec<I>,
+        ctx: &OpContext,
+        one: impl Fn(&keys::Material, &I) -> Result<T, Error> + Send + 'static,
+    ) -> Vec<Result<T, Error>>
+    where
+        I: Send + 'static,
+        T: Send + 'static,
+    {
+        let count = inputs.len();
+        if count == 0 {
+            return Vec::new();
+        }
+        let (key, frame) = (key.clone(), ctx.clone());
+        let job = move |software: &Software, _: &mut ()| {
+            software.each((&key, duty), operation, &inputs, &frame, one)
+        };
+        match self.workers.run(operation, Cost::Fast, ctx, job).await {
+            Ok(results) => results,
+            Err(error) => (0..count).map(|_| Err(error.clone())).collect(),
+        }
+    }
+}
+
+fn refused<T>(count: usize, error: &Error) -> Vec<Result<T, Error>> {
+    (0..count).map(|_| Err(error.clone())).collect()
 }
 
 #[async_trait]
@@ -87,14 +157,24 @@ impl KeyBackend for SoftwareBackend {
     }
 
     async fn generate(&self, spec: &KeySpec, tag: KeyTag, ctx: &OpContext) -> Result<GeneratedKey, Error> {
-        let key_type = spec.key_type;
-        if let Some(unfit) = spec.signature_algorithms.iter().find(|algorithm| !algorithm.fits(key_type)) {
-            return Err(Error::new(Class::Unsupported, Operation::Generate)
-                .detail(format!("a key of type {key_type} cannot sign with {unfit}")));
-        }
+        self.check(spec, Operation::Generate)?;
+        let (key_type, duty) = (spec.key_type, Duty::of(&spec.usage));
         let cost = if key_type.rsa_bits().is_some() { Cost::Slow } else { Cost::Fast };
-        let job = move |software: &Software, _: &mut ()| software.generate(key_type, tag);
+        let job = move |software: &Software, _: &mut ()| software.generate(key_type, duty, tag);
         self.workers.run(Operation::Generate, cost, ctx, job).await
+    }
+
+    async fn import(
+        &self,
+        spec: &KeySpec,
+        tag: KeyTag,
+        material: Secret,
+        ctx: &OpContext,
+    ) -> Result<GeneratedKey, Error> {
+        self.check(spec, Operation::Import)?;
+        let (key_type, duty) = (spec.key_type, Duty::of(&spec.usage));
+        let job = move |software: &Software, _: &mut ()| software.import(key_type, duty, tag, &material);
+        self.workers.run(Operation::Import, Cost::Fast, ctx, job).await
     }
 
     /// Always none: every key is in the catalog.
@@ -118,21 +198,62 @@ impl KeyBackend for SoftwareBackend {
         inputs: Vec<SignInput>,
         ctx: &OpContext,
     ) -> Vec<Result<Signature, Error>> {
-        let count = inputs.len();
         if self.capabilities.sign(key.key_type, algorithm).is_none() {
             let error = Error::new(Class::Unsupported, Operation::Sign)
                 .detail(format!("a key of type {} cannot sign with {algorithm}", key.key_type));
-            return vec![Err(error); count];
+            return refused(inputs.len(), &error);
         }
-        if count == 0 {
-            return Vec::new();
+        let one = move |key: &keys::Material, input: &SignInput| sign::sign(key, algorithm, input);
+        self.each((key, Duty::Sign), Operation::Sign, inputs, ctx, one).await
+    }
+
+    async fn encrypt(
+        &self,
+        key: &KeyRef,
+        algorithm: EncryptionAlgorithm,
+        inputs: Vec<EncryptInput>,
+        ctx: &OpContext,
+    ) -> Vec<Result<Encrypted, Error>> {
+        if !algorithm.fits(key.key_type) {
+            return refused(inputs.len(), &Error::new(Class::Unsupported, Operation::Encrypt));
         }
-        let (key, frame) = (key.clone(), ctx.clone());
-        let job = move |software: &Software, _: &mut ()| software.sign(&key, algorithm, &inputs, &frame);
-        match self.workers.run(Operation::Sign, Cost::Fast, ctx, job).await {
-            Ok(results) => results,
-            Err(error) => vec![Err(error); count],
+        let one = move |key: &keys::Material, input: &EncryptInput| cipher::encrypt(key, algorithm, input);
+        self.each((key, Duty::Encrypt), Operation::Encrypt, inputs, ctx, one).await
+    }
+
+    async fn decrypt(
+        &self,
+        key: &KeyRef,
+        algorithm: EncryptionAlgorithm,
+        inputs: Vec<DecryptInput>,
+        ctx: &OpContext,
+    ) -> Vec<Result<Secret, Error>> {
+        if !algorithm.fits(key.key_type) {
+            return refused(inputs.len(), &Error::new(Class::Unsupported, Operation::Decrypt));
         }
+        let one = move |key: &keys::Material, input: &DecryptInput| cipher::decrypt(key, algorithm, input);
+        self.each((key, Duty::Encrypt), Operation::Decrypt, inputs, ctx, one).await
+    }
+
+    async fn mac(&self, key: &KeyRef, inputs: Vec<Bytes>, ctx: &OpContext) -> Vec<Result<Bytes, Error>> {
+        let key_type = key.key_type;
+        if key_type.mac_hash().is_none() {
+            return refused(inputs.len(), &Error::new(Class::Unsupported, Operation::Mac));
+        }
+        let one = move |key: &keys::Material, input: &Bytes| cipher::mac(key, key_type, input);
+        self.each((key, Duty::Mac), Operation::Mac, inputs, ctx, one).await
+    }
+
+    async fn random(&self, length: usize, ctx: &OpContext) -> Result<Secret, Error> {
+        if length > self.capabilities.max_random_bytes {
+            return Err(Error::new(Class::Unsupported, Operation::Random).detail("too many bytes at once"));
+        }
+        let job = move |_: &Software, _: &mut ()| device::random(length);
+        self.workers.run(Operation::Random, Cost::Fast, ctx, job).await
+    }
+
+    fn agreement(&self) -> Option<&dyn KeyAgreement> {
+        Some(self)
     }
 
     async fn close(&self) {
@@ -140,80 +261,19 @@ impl KeyBackend for SoftwareBackend {
     }
 }
 
-/// What all threads share; a thread needs nothing of its own.
-struct Software {
-    sealer: Sealer,
-    unsealed: UnsealedKeys,
-}
-
-impl Device for Software {
-    type Context = ();
-
-    fn open(&self) -> Result<(), Error> {
-        Ok(())
-    }
-}
-
-impl Software {
-    fn generate(&self, key_type: KeyType, tag: KeyTag) -> Result<GeneratedKey, Error> {
-        const OPERATION: Operation = Operation::Generate;
-        let broken = |step: &'static str| Error::new(Class::Broken, OPERATION).detail(step);
-        let fresh = PrivateKey::generate(key_type).map_err(|error| broken("making").source(error))?;
-        let public_key = fresh.public_key(key_type).map_err(|error| broken("public half").source(error))?;
-        let pkcs8 = fresh.to_pkcs8().map_err(|error| broken("encoding").source(error))?;
-        let blob =
-            self.sealer.seal(tag, key_type, &pkcs8).map_err(|error| broken("sealing").source(error))?;
-
-        // What is checked is what is given out: the key that is in the blob.
-        let sealed = KeyRef { tag, key_type, blob };
-        let unsealed = unsealed::open(&self.sealer, &sealed, OPERATION)
-            .map_err(|error| broken("unsealing").source(error))?;
-        let input = SignInput::Message(bytes::Bytes::from_static(b"pairwise consistency"));
-        let algorithm = SignatureAlgorithm::of(key_type).next().ok_or_else(|| broken("no algorithm"))?;
-        let Signature(signature) = sign::sign(&unsealed, algorithm, &input)
-            .map_err(|error| broken("first signature").source(error))?;
-        if !public_key.verify(algorithm, &input, &signature) {
-            return Err(broken("the new key's signature does not verify"));
+#[async_trait]
+impl KeyAgreement for SoftwareBackend {
+    async fn agree(&self, key: &KeyRef, peer: &PublicKey, ctx: &OpContext) -> Result<Secret, Error> {
+        if keys::agreement(key.key_type).is_none() {
+            return Err(Error::new(Class::Unsupported, Operation::Agree));
         }
-        Ok(GeneratedKey { public_key, blob: sealed.blob })
-    }
-
-    fn sign(
-        &self,
-        key: &KeyRef,
-        algorithm: SignatureAlgorithm,
-        inputs: &[SignInput],
-        ctx: &OpContext,
-    ) -> Result<Vec<Result<Signature, Error>>, Error> {
-        let unsealed = self.unsealed.get(&self.sealer, key)?;
-        let one = |input| {
-            // The caller has been answered by then; this only saves the work.
-            if ctx.cancellation.is_cancelled() {
-                return Err(Error::new(Class::Cancelled, Operation::Sign));
-            }
-            if ctx.deadline <= Instant::now() {
-                return Err(Error::new(Class::Timeout, Operation::Sign));
-            }
-            sign::sign(&unsealed.key, algorithm, input)
-        };
-        Ok(inputs.iter().map(one).collect())
-    }
-
-    /// Seals and unseals: the random source, the master key and the cipher at work.
-    fn probe(&self, operation: Operation) -> Result<(), Error> {
-        const SAMPLE: &[u8] = b"probe";
-        let broken = |detail: String| Error::new(Class::Broken, operation).detail(detail);
-        let tag = KeyTag::random().ok_or_else(|| broken("the system gives no random bytes".to_owned()))?;
-        let key_type = KeyType::Ed25519;
-        let read = self
-            .sealer
-            .seal(tag, key_type, SAMPLE)
-            .and_then(|blob| self.sealer.unseal(tag, key_type, &blob))
-            .map_err(|error| broken(error.to_string()))?;
-        if read.as_slice() == SAMPLE {
-            Ok(())
-        } else {
-            Err(broken("what was sealed did not come back".to_owned()))
+        if peer.key_type() != key.key_type {
+            let why = "the public key of the other side is of another type";
+            return Err(Error::new(Class::Caller, Operation::Agree).detail(why));
         }
+        let one = |key: &keys::Material, peer: &PublicKey| cipher::agree(key, peer);
+        let agreed =
+            self.each((key, Duty::Agree), Operation::Agree, vec![peer.clone()], ctx, one).await.pop();
+        agreed.unwrap_or_else(|| Err(Error::new(Class::Broken, Operation::Agree)))
     }
 }

@@ -9,13 +9,14 @@
 //! | 1 | the version of the format, 1 |
 //! | 8 | which master key: HKDF-SHA256(salt none, key master, info `skms/software/master-key-id/1`) |
 //! | 32 | a random salt |
-//! | rest | the PKCS#8 v1 `PrivateKeyInfo` (RFC 5208) under AES-256-GCM, with its tag of 16 bytes |
+//! | rest | the PKCS#8 v1 `PrivateKeyInfo` (RFC 5208), or the bare bytes of a secret or X25519 key, under AES-256-GCM, with its tag of 16 bytes |
 //!
 //! The AES key is HKDF-SHA256 (RFC 5869) of the master key with the salt and the
 //! info `skms/software/sealed-key/1`. It encrypts this one blob, so its nonce is
 //! all zero and cannot repeat. Authenticated with it are the 45 bytes before the
-//! ciphertext, the 16 bytes of the [`KeyTag`] and the name of the [`KeyType`]:
-//! a blob opens as the key that it was made for and as no other.
+//! ciphertext, the 16 bytes of the [`KeyTag`], the name of the [`KeyType`] and, for a
+//! key that does not sign, `/encrypt`, `/mac` or `/agree`: a blob opens as the key that
+//! it was made for, for what it was made for, and as no other.
 //!
 //! Compatibility: whatever a release has sealed, every later release unseals.
 //! Another format takes another version byte; this one is read for ever.
@@ -23,16 +24,28 @@
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     error::Unspecified,
-    hkdf::{HKDF_SHA256, KeyType as OutputLength, Salt},
+    hkdf::{HKDF_SHA256, Salt},
     rand,
 };
 use bytes::Bytes;
 use skms_backend::{KeyTag, KeyType};
 use zeroize::Zeroizing;
 
-use crate::master_key::{self, MasterKey};
+use crate::{
+    derive::Length,
+    keys::Duty,
+    master_key::{self, MasterKey},
+};
 
-/// Seals and unseals private keys under one master key.
+/// What a blob is bound to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub(crate) tag: KeyTag,
+    pub(crate) key_type: KeyType,
+    pub(crate) duty: Duty,
+}
+
+/// Seals and unseals keys under one master key.
 pub(crate) struct Sealer {
     master: MasterKey,
     master_id: [u8; ID_BYTES],
@@ -45,32 +58,28 @@ impl Sealer {
         Ok(Self { master, master_id })
     }
 
-    /// Encrypts a private key for one tag and type.
-    pub(crate) fn seal(&self, tag: KeyTag, key_type: KeyType, pkcs8: &[u8]) -> Result<Bytes, SealError> {
+    /// Encrypts a key for one tag, type and duty.
+    pub(crate) fn seal(&self, bound: Bound, key_bytes: &[u8]) -> Result<Bytes, SealError> {
         let mut salt = [0; SALT_BYTES];
         rand::fill(&mut salt)?;
         let key = self.key_for(&salt)?;
         // All of its final length at once: a vector that grows leaves a copy behind.
-        let mut blob = Zeroizing::new(Vec::with_capacity(HEADER_BYTES + pkcs8.len() + AES_256_GCM.tag_len()));
+        let mut blob =
+            Zeroizing::new(Vec::with_capacity(HEADER_BYTES + key_bytes.len() + AES_256_GCM.tag_len()));
         blob.extend_from_slice(&MAGIC);
         blob.push(VERSION);
         blob.extend_from_slice(&self.master_id);
         blob.extend_from_slice(&salt);
-        let aad = associated_data(&blob, tag, key_type);
-        blob.extend_from_slice(pkcs8);
+        let aad = associated_data(&blob, bound);
+        blob.extend_from_slice(key_bytes);
         let (_, plaintext) = blob.split_at_mut(HEADER_BYTES);
         let authenticator = key.seal_in_place_separate_tag(nonce(), Aad::from(aad), plaintext)?;
         blob.extend_from_slice(authenticator.as_ref());
         Ok(Bytes::from(std::mem::take(&mut *blob)))
     }
 
-    /// Decrypts the private key that was sealed for this tag and type.
-    pub(crate) fn unseal(
-        &self,
-        tag: KeyTag,
-        key_type: KeyType,
-        blob: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    /// Decrypts the key that was sealed for this tag, type and duty.
+    pub(crate) fn unseal(&self, bound: Bound, blob: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let (magic, rest) = blob.split_first_chunk().ok_or(SealError::Malformed)?;
         let (&[version], rest) = rest.split_first_chunk().ok_or(SealError::Malformed)?;
         if *magic != MAGIC {
@@ -85,15 +94,15 @@ impl Sealer {
             return Err(SealError::OtherMasterKey);
         }
         let header = blob.get(..HEADER_BYTES).ok_or(SealError::Malformed)?;
-        let aad = associated_data(header, tag, key_type);
-        let mut pkcs8 = Zeroizing::new(sealed.to_vec());
+        let aad = associated_data(header, bound);
+        let mut key_bytes = Zeroizing::new(sealed.to_vec());
         let length = self
             .key_for(salt)?
-            .open_in_place(nonce(), Aad::from(aad), &mut pkcs8)
+            .open_in_place(nonce(), Aad::from(aad), &mut key_bytes)
             .map_err(|_| SealError::Forged)?
             .len();
-        pkcs8.truncate(length);
-        Ok(pkcs8)
+        key_bytes.truncate(length);
+        Ok(key_bytes)
     }
 
     fn key_for(&self, salt: &[u8; SALT_BYTES]) -> Result<LessSafeKey, SealError> {
@@ -104,12 +113,6 @@ impl Sealer {
 }
 
 fn derive(salt: &Salt, master: &MasterKey, info: &[u8], output: &mut [u8]) -> Result<(), Unspecified> {
-    struct Length(usize);
-    impl OutputLength for Length {
-        fn len(&self) -> usize {
-            self.0
-        }
-    }
     salt.extract(master.expose()).expand(&[info], Length(output.len()))?.fill(output)
 }
 
@@ -118,8 +121,9 @@ fn nonce() -> Nonce {
     Nonce::assume_unique_for_key([0; NONCE_LEN])
 }
 
-fn associated_data(header: &[u8], tag: KeyTag, key_type: KeyType) -> Vec<u8> {
-    [header, tag.as_bytes(), key_type.name().as_bytes()].concat()
+fn associated_data(header: &[u8], bound: Bound) -> Vec<u8> {
+    let Bound { tag, key_type, duty } = bound;
+    [header, tag.as_bytes(), key_type.name().as_bytes(), duty.sealed_as().as_bytes()].concat()
 }
 
 const MAGIC: [u8; 4] = *b"SKMS";

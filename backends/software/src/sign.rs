@@ -14,11 +14,11 @@ use aws_lc_rs::{
 use bytes::Bytes;
 use skms_backend::{Class, Error, Operation, SignInput, Signature, SignatureAlgorithm};
 
-use crate::{capabilities::MAX_MESSAGE_BYTES, keys::PrivateKey};
+use crate::{capabilities::MAX_MESSAGE_BYTES, keys::Material};
 
 /// Signs `input`. Whether the algorithm fits the key has been checked before.
 pub(crate) fn sign(
-    key: &PrivateKey,
+    key: &Material,
     algorithm: SignatureAlgorithm,
     input: &SignInput,
 ) -> Result<Signature, Error> {
@@ -44,29 +44,35 @@ pub(crate) fn sign(
     Ok(Signature(signature))
 }
 
-fn sign_message(key: &PrivateKey, message: &[u8]) -> Result<Bytes, Error> {
+fn sign_message(key: &Material, message: &[u8]) -> Result<Bytes, Error> {
     match key {
-        PrivateKey::Ed25519(pair) => {
+        Material::Ed25519(pair) => {
             let signature = pair.try_sign(message).map_err(failed)?;
             Ok(Bytes::copy_from_slice(signature.as_ref()))
         }
-        PrivateKey::Rsa(_) | PrivateKey::Ecdsa(_) => Err(unsupported(OTHER_KEY)),
+        Material::MlDsa(pair) => {
+            let mut signature = vec![0; pair.algorithm().signature_len()];
+            let length = pair.sign(message, &mut signature).map_err(failed)?;
+            signature.truncate(length);
+            Ok(signature.into())
+        }
+        _ => Err(unsupported(OTHER_KEY)),
     }
 }
 
-fn sign_digest(key: &PrivateKey, algorithm: SignatureAlgorithm, digest: &Digest) -> Result<Bytes, Error> {
+fn sign_digest(key: &Material, algorithm: SignatureAlgorithm, digest: &Digest) -> Result<Bytes, Error> {
     match key {
-        PrivateKey::Ecdsa(pair) => {
+        Material::Ecdsa(pair) => {
             let signature = pair.sign_digest(digest).map_err(failed)?;
             Ok(Bytes::copy_from_slice(signature.as_ref()))
         }
-        PrivateKey::Rsa(pair) => {
+        Material::Rsa(pair) => {
             let padding = padding(algorithm).ok_or_else(|| unsupported(OTHER_KEY))?;
             let mut signature = vec![0; pair.public_modulus_len()];
             pair.sign_digest(padding, digest, &mut signature).map_err(failed)?;
             Ok(signature.into())
         }
-        PrivateKey::Ed25519(_) => Err(unsupported(OTHER_KEY)),
+        _ => Err(unsupported(OTHER_KEY)),
     }
 }
 
@@ -79,11 +85,7 @@ fn padding(algorithm: SignatureAlgorithm) -> Option<&'static dyn RsaEncoding> {
         SignatureAlgorithm::RsaPkcs1Sha256 => Some(&RSA_PKCS1_SHA256),
         SignatureAlgorithm::RsaPkcs1Sha384 => Some(&RSA_PKCS1_SHA384),
         SignatureAlgorithm::RsaPkcs1Sha512 => Some(&RSA_PKCS1_SHA512),
-        SignatureAlgorithm::EcdsaP256Sha256
-        | SignatureAlgorithm::EcdsaP384Sha384
-        | SignatureAlgorithm::EcdsaP521Sha512
-        | SignatureAlgorithm::EcdsaSecp256k1Sha256
-        | SignatureAlgorithm::Ed25519 => None,
+        _ => None,
     }
 }
 

@@ -13,11 +13,12 @@ use std::sync::{
 
 use bytes::Bytes;
 use quick_cache::sync::Cache;
-use skms_backend::{Class, Error, KeyRef, KeyTag, KeyType, Operation};
+use skms_backend::{Class, Error, KeyRef, KeyTag, KeyType, Operation, Pin};
 
 use crate::{
-    keys::PrivateKey,
-    seal::{SealError, Sealer},
+    cipher::check_value,
+    keys::{Duty, Material},
+    seal::{Bound, SealError, Sealer},
 };
 
 /// How many keys stay unsealed. One takes some 10 KiB at most (RSA-4096), so all
@@ -30,11 +31,12 @@ pub(crate) struct UnsealedKeys {
     forgotten: AtomicU64,
 }
 
-/// A private key beside what it was unsealed from.
+/// A key beside what it was unsealed from.
 pub(crate) struct Unsealed {
     key_type: KeyType,
+    duty: Duty,
     blob: Bytes,
-    pub(crate) key: PrivateKey,
+    pub(crate) key: Material,
 }
 
 impl UnsealedKeys {
@@ -42,17 +44,19 @@ impl UnsealedKeys {
         Self { keys: Cache::new(CAPACITY), forgotten: AtomicU64::new(0) }
     }
 
-    /// The private key of `key`, unsealed if it is not yet.
-    pub(crate) fn get(&self, sealer: &Sealer, key: &KeyRef) -> Result<Arc<Unsealed>, Error> {
+    /// What `key` stands for, unsealed if it is not yet, for this duty.
+    pub(crate) fn get(&self, sealer: &Sealer, key: &KeyRef, duty: Duty) -> Result<Arc<Unsealed>, Error> {
         if let Some(known) = self.keys.get(&key.tag)
             && known.key_type == key.key_type
+            && known.duty == duty
             && known.blob == key.blob
         {
             return Ok(known);
         }
         let forgotten = self.forgotten.load(Ordering::SeqCst);
-        let private = open(sealer, key, Operation::Sign)?;
-        let unsealed = Arc::new(Unsealed { key_type: key.key_type, blob: key.blob.clone(), key: private });
+        let material = open(sealer, key, duty, duty.operation())?;
+        let unsealed =
+            Arc::new(Unsealed { key_type: key.key_type, duty, blob: key.blob.clone(), key: material });
         self.keys.insert(key.tag, Arc::clone(&unsealed));
         if self.forgotten.load(Ordering::SeqCst) != forgotten {
             // Perhaps this very key; it is not worth finding out.
@@ -69,28 +73,49 @@ impl UnsealedKeys {
     }
 }
 
-/// Unseals the key of a blob.
-pub(crate) fn open(sealer: &Sealer, key: &KeyRef, operation: Operation) -> Result<PrivateKey, Error> {
-    let pkcs8 = sealer.unseal(key.tag, key.key_type, &key.blob).map_err(|error| match error {
+/// Unseals the key of a blob, and holds it against its pin.
+pub(crate) fn open(
+    sealer: &Sealer,
+    key: &KeyRef,
+    duty: Duty,
+    operation: Operation,
+) -> Result<Material, Error> {
+    let bound = Bound { tag: key.tag, key_type: key.key_type, duty };
+    let encoded = sealer.unseal(bound, &key.blob).map_err(|error| match error {
         SealError::Library => Error::new(Class::Broken, operation).detail(error.to_string()),
         SealError::Malformed | SealError::Version(_) | SealError::OtherMasterKey | SealError::Forged => {
             Error::new(Class::Key, operation).detail(error.to_string())
         }
     })?;
-    PrivateKey::from_pkcs8(key.key_type, &pkcs8)
-        .map_err(|error| Error::new(Class::Key, operation).detail(error.to_string()))
+    let unfit = |why: String| Error::new(Class::Key, operation).detail(why);
+    let material = Material::read(key.key_type, duty, &encoded).map_err(|error| unfit(error.to_string()))?;
+    match &key.pin {
+        Some(pin) if pin_of(&material, key.key_type).as_ref() != Some(pin) => {
+            Err(unfit("it is another key than the one that was made".to_owned()))
+        }
+        _ => Ok(material),
+    }
+}
+
+/// What a key is told by; `None` only where the library fails.
+pub(crate) fn pin_of(material: &Material, key_type: KeyType) -> Option<Pin> {
+    match material {
+        Material::Secret(bytes) => check_value(bytes, key_type).ok().map(Pin::Secret),
+        material => material.public_key(key_type).ok().flatten().map(Pin::Public),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seal;
+    use crate::{keys, seal};
 
     fn sealed(sealer: &Sealer) -> KeyRef {
         let tag = KeyTag::random().unwrap();
         let key_type = KeyType::EcP256;
-        let pkcs8 = PrivateKey::generate(key_type).unwrap().to_pkcs8().unwrap();
-        KeyRef { tag, key_type, blob: sealer.seal(tag, key_type, &pkcs8).unwrap() }
+        let encoded = keys::generate(key_type).unwrap();
+        let bound = Bound { tag, key_type, duty: Duty::Sign };
+        KeyRef { tag, key_type, blob: sealer.seal(bound, &encoded).unwrap(), pin: None }
     }
 
     #[test]
@@ -98,16 +123,36 @@ mod tests {
         let sealer = seal::tests::sealer(1);
         let keys = UnsealedKeys::new();
         let (one, other) = (sealed(&sealer), sealed(&sealer));
-        keys.get(&sealer, &one).unwrap();
+        keys.get(&sealer, &one, Duty::Sign).unwrap();
 
         for wrong in [
             KeyRef { blob: other.blob, ..one.clone() },
             KeyRef { blob: Bytes::new(), ..one.clone() },
             KeyRef { key_type: KeyType::EcP384, ..one.clone() },
         ] {
-            assert_eq!(keys.get(&sealer, &wrong).err().unwrap().class(), Class::Key);
+            assert_eq!(keys.get(&sealer, &wrong, Duty::Sign).err().unwrap().class(), Class::Key);
         }
-        keys.get(&sealer, &one).unwrap();
+        keys.get(&sealer, &one, Duty::Sign).unwrap();
+    }
+
+    #[test]
+    fn a_key_that_is_not_the_pinned_one_is_not_used() {
+        let sealer = seal::tests::sealer(1);
+        let (one, other) = (sealed(&sealer), sealed(&sealer));
+        let pin =
+            |key: &KeyRef| pin_of(&open(&sealer, key, Duty::Sign, Operation::Sign).unwrap(), key.key_type);
+        let keys = UnsealedKeys::new();
+        let swapped = KeyRef { pin: pin(&other), ..one.clone() };
+        assert_eq!(keys.get(&sealer, &swapped, Duty::Sign).err().unwrap().class(), Class::Key);
+        keys.get(&sealer, &KeyRef { pin: pin(&one), ..one }, Duty::Sign).unwrap();
+    }
+
+    #[test]
+    fn a_key_opens_for_its_duty_alone() {
+        let sealer = seal::tests::sealer(1);
+        let (keys, key) = (UnsealedKeys::new(), sealed(&sealer));
+        keys.get(&sealer, &key, Duty::Sign).unwrap();
+        assert_eq!(keys.get(&sealer, &key, Duty::Agree).err().unwrap().class(), Class::Key);
     }
 
     #[test]
@@ -115,11 +160,11 @@ mod tests {
         let sealer = seal::tests::sealer(1);
         let keys = UnsealedKeys::new();
         let key = sealed(&sealer);
-        let first = keys.get(&sealer, &key).unwrap();
-        assert!(Arc::ptr_eq(&first, &keys.get(&sealer, &key).unwrap()));
+        let first = keys.get(&sealer, &key, Duty::Sign).unwrap();
+        assert!(Arc::ptr_eq(&first, &keys.get(&sealer, &key, Duty::Sign).unwrap()));
         keys.forget(key.tag);
         assert!(keys.keys.get(&key.tag).is_none());
-        assert!(!Arc::ptr_eq(&first, &keys.get(&sealer, &key).unwrap()));
+        assert!(!Arc::ptr_eq(&first, &keys.get(&sealer, &key, Duty::Sign).unwrap()));
     }
 
     #[test]
@@ -127,7 +172,7 @@ mod tests {
         let sealer = seal::tests::sealer(1);
         let keys = UnsealedKeys::new();
         let one = sealed(&sealer);
-        let unsealed = keys.get(&sealer, &one).unwrap();
+        let unsealed = keys.get(&sealer, &one, Duty::Sign).unwrap();
         for _ in 0..4 * CAPACITY {
             keys.keys.insert(KeyTag::random().unwrap(), Arc::clone(&unsealed));
         }

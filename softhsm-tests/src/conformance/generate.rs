@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use skms_backend::{Class, KeyTag, KeyType, PublicKey, Selector, SignatureAlgorithm};
+use skms_backend::{Class, KeyTag, KeyType, PublicKey, Selector, SignatureAlgorithm, Usage};
 
 use super::{KeySpec, Subject, must_refuse, openssl, soon};
 
@@ -13,7 +13,8 @@ pub(super) async fn what_is_claimed_is_coherent(subject: Arc<Subject>) {
     assert_eq!(types, ordered, "key types are listed once, in the order of `KeyType::ALL`");
     for offered in &claimed.key_types {
         let key_type = offered.key_type;
-        assert!(!offered.sign.is_empty(), "{key_type} can sign nothing");
+        let idle = offered.sign.is_empty() && offered.encrypt.is_empty() && !offered.mac && !offered.agree;
+        assert!(!idle, "{key_type} can do nothing");
         let listed: Vec<SignatureAlgorithm> = offered.sign.iter().map(|support| support.algorithm).collect();
         let preferred: Vec<_> =
             SignatureAlgorithm::of(key_type).filter(|known| listed.contains(known)).collect();
@@ -45,7 +46,7 @@ pub(super) async fn a_key_type_not_offered_is_refused(subject: Arc<Subject>) {
             continue;
         }
         let tag = KeyTag::random().unwrap();
-        let spec = KeySpec { key_type, signature_algorithms: SignatureAlgorithm::of(key_type).collect() };
+        let spec = KeySpec { key_type, usage: Usage::Sign(SignatureAlgorithm::of(key_type).collect()) };
         let answer = subject.backend.generate(&spec, tag, &soon()).await;
         must_refuse(answer, &[Class::Unsupported], &format!("making {key_type}"));
         assert!(subject.backend.find(Selector::Tag(tag), &soon()).await.unwrap().is_empty());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use skms_backend::{Class, FoundKey, KeyRef, KeyTag, Selector};
 
-use super::{Made, Subject, make, message, must_refuse, soon};
+use super::{Made, Subject, make, message, must_refuse, signing, soon};
 
 pub(super) async fn the_device_answers_a_probe(subject: Arc<Subject>) {
     subject.backend.probe(&soon()).await.unwrap();
@@ -23,7 +23,7 @@ pub(super) async fn what_was_made_is_found(subject: Arc<Subject>) {
         assert_eq!((by_tag.len(), among_own.len()), (1, 1), "each key is found once");
         for found in by_tag.iter().chain(among_own) {
             assert_eq!(found.tag, tag);
-            assert_eq!(found.public_key.as_ref(), Some(&made.public), "{}", made.key.key_type);
+            assert_eq!(found.pin, made.key.pin, "{}", made.key.key_type);
             assert_eq!(found.blob, made.key.blob);
         }
     }
@@ -41,14 +41,15 @@ pub(super) async fn what_was_not_made_is_not_found(subject: Arc<Subject>) {
 pub(super) async fn a_found_key_can_be_used(subject: Arc<Subject>) {
     for made in &subject.keys {
         for found in find(&subject, Selector::Tag(made.key.tag)).await {
-            let key = KeyRef { tag: found.tag, key_type: made.key.key_type, blob: found.blob };
+            let key =
+                KeyRef { tag: found.tag, key_type: made.key.key_type, blob: found.blob, pin: found.pin };
             subject.must_sign(&Made { key, ..made.clone() }, made.sign[0].algorithm, message("found")).await;
         }
     }
 }
 
 pub(super) async fn a_destroyed_key_is_gone_and_the_others_stay(subject: Arc<Subject>) {
-    for offered in &subject.backend.capabilities().key_types {
+    for offered in signing(&*subject.backend) {
         if offered.key_type.rsa_bits() > Some(2048) {
             continue;
         }

@@ -13,8 +13,8 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use skms_backend::{
-    Class, Error, KeyBackend, KeyRef, KeySpec, KeyTag, KeyType, OpContext, PublicKey, Selector, SignInput,
-    SignSupport, Signature, SignatureAlgorithm,
+    Class, Error, KeyBackend, KeyRef, KeySpec, KeyTag, KeyType, KeyTypeSupport, OpContext, PublicKey,
+    Selector, SignInput, SignSupport, Signature, SignatureAlgorithm, Usage,
 };
 
 mod batch;
@@ -83,7 +83,7 @@ pub async fn run(backend: Arc<dyn KeyBackend>) {
 /// When a key cannot be made.
 pub async fn make_each(backend: &dyn KeyBackend) -> Vec<KeyRef> {
     let mut keys = Vec::new();
-    for offered in &backend.capabilities().key_types {
+    for offered in signing(backend) {
         keys.push(make(backend, offered.key_type).await.key);
     }
     keys
@@ -115,7 +115,7 @@ struct Made {
 impl Subject {
     async fn prepare(backend: Arc<dyn KeyBackend>) -> Self {
         let mut keys = Vec::new();
-        for offered in backend.capabilities().key_types.clone() {
+        for offered in signing(&*backend) {
             let count = if offered.key_type.rsa_bits() > Some(2048) { 1 } else { 2 };
             for _ in 0..count {
                 keys.push(make(&*backend, offered.key_type).await);
@@ -159,6 +159,12 @@ impl Subject {
     }
 }
 
+/// The key types that are offered for signing.
+fn signing(backend: &dyn KeyBackend) -> Vec<KeyTypeSupport> {
+    let offered = backend.capabilities().key_types.iter();
+    offered.filter(|offered| !offered.sign.is_empty()).cloned().collect()
+}
+
 async fn make(backend: &dyn KeyBackend, key_type: KeyType) -> Made {
     let sign = backend.capabilities().key_type(key_type).unwrap().sign.clone();
     let tag = KeyTag::random().unwrap();
@@ -166,11 +172,13 @@ async fn make(backend: &dyn KeyBackend, key_type: KeyType) -> Made {
         .generate(&spec(key_type, &sign), tag, &soon())
         .await
         .unwrap_or_else(|error| panic!("{key_type} is offered and cannot be made: {error}"));
-    Made { key: KeyRef { tag, key_type, blob: made.blob }, public: made.public_key, sign }
+    let public = made.pin.public_key().cloned().unwrap();
+    Made { key: KeyRef { tag, key_type, blob: made.blob, pin: Some(made.pin) }, public, sign }
 }
 
 fn spec(key_type: KeyType, sign: &[SignSupport]) -> KeySpec {
-    KeySpec { key_type, signature_algorithms: sign.iter().map(|support| support.algorithm).collect() }
+    let algorithms = sign.iter().map(|support| support.algorithm).collect();
+    KeySpec { key_type, usage: Usage::Sign(algorithms) }
 }
 
 /// Long enough for an RSA-4096 key on a busy machine; no case waits for it.

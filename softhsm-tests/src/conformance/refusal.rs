@@ -81,7 +81,7 @@ pub(super) async fn an_unknown_key_is_refused(subject: Arc<Subject>) {
         let algorithm = made.sign[0].algorithm;
         let tag = KeyTag::random().unwrap();
         for blob in [made.key.blob.clone(), Bytes::new(), Bytes::from_static(b"no blob of this backend")] {
-            let unknown = KeyRef { tag, key_type: made.key.key_type, blob };
+            let unknown = KeyRef { tag, key_type: made.key.key_type, blob, pin: None };
             let answer = subject.sign(&unknown, algorithm, message("x")).await;
             must_refuse(answer, &NO_KEY, &format!("{algorithm} with an unknown tag"));
         }

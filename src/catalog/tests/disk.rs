@@ -118,7 +118,8 @@ fn ten_thousand_keys_are_read_at_once() {
     let transaction = database.transaction().unwrap();
     for number in 0..KEYS {
         let mut key = named(&format!("key-{number}"), &[&format!("alias-{number}")]);
-        let version = Version { state: State::Enabled, public_key: Some(made(1).public_key), ..version() };
+        let version =
+            Version { state: State::Enabled, public_key: made(1).pin.public_key().cloned(), ..version() };
         (key.versions, key.primary) = (vec![Arc::new(version)], 1);
         rows::insert_key(&transaction, &key).unwrap();
     }

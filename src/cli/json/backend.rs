@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::{
     cli::{names::name, text::rfc3339},
     proto::{
-        Backend, BackendAvailability, DeviceIdentity, KeyTypeSupport, Pool, ProtectionLevel,
-        SignatureAlgorithm, SignatureAlgorithmSupport,
+        Backend, BackendAvailability, DeviceIdentity, EncryptionAlgorithm, KeyTypeSupport, Pool,
+        ProtectionLevel, SignatureAlgorithm, SignatureAlgorithmSupport,
     },
 };
 
@@ -38,6 +38,10 @@ struct IdentityView {
 struct KeyTypeView {
     key_type: String,
     signature_algorithms: Vec<AlgorithmView>,
+    encryption_algorithms: Vec<String>,
+    mac: bool,
+    key_agreement: bool,
+    import: bool,
 }
 
 #[derive(Serialize)]
@@ -89,8 +93,25 @@ impl From<DeviceIdentity> for IdentityView {
 
 impl From<KeyTypeSupport> for KeyTypeView {
     fn from(support: KeyTypeSupport) -> Self {
-        let KeyTypeSupport { key_type, signature_algorithms } = support;
-        Self { key_type, signature_algorithms: signature_algorithms.into_iter().map(Into::into).collect() }
+        let KeyTypeSupport {
+            key_type,
+            signature_algorithms,
+            encryption_algorithms,
+            mac,
+            key_agreement,
+            import,
+        } = support;
+        Self {
+            key_type,
+            signature_algorithms: signature_algorithms.into_iter().map(Into::into).collect(),
+            encryption_algorithms: encryption_algorithms
+                .into_iter()
+                .map(name::<EncryptionAlgorithm>)
+                .collect(),
+            mac,
+            key_agreement,
+            import,
+        }
     }
 }
 
@@ -130,6 +151,10 @@ mod tests {
             "key_types": [{
                 "key_type": "ec-p256",
                 "signature_algorithms": [{ "algorithm": "ecdsa-p256-sha256", "digest": true }],
+                "encryption_algorithms": [],
+                "mac": false,
+                "key_agreement": false,
+                "import": false,
             }],
             "pool": { "contexts": 8, "busy": 3, "failed": 1, "queued": 0, "queue_capacity": 64 },
         });

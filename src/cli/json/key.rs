@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::{
     cli::{names::name, payload::base64, text::rfc3339},
     proto::{
-        Attestation, BackendAvailability, ExportPolicy, KeyMetadata, KeyOrigin, KeyParams, KeyPurpose,
-        KeyResponse, KeyState, KeyVersion, ProtectionLevel, SignatureAlgorithm,
+        Attestation, BackendAvailability, EncryptionAlgorithm, ExportPolicy, KeyMetadata, KeyOrigin,
+        KeyParams, KeyPurpose, KeyResponse, KeyState, KeyVersion, ProtectionLevel, SignatureAlgorithm,
     },
 };
 
@@ -46,6 +46,7 @@ struct MetadataView {
 struct ParamsView {
     purpose: String,
     signature_algorithms: Vec<String>,
+    encryption_algorithms: Vec<String>,
     protection_level: String,
     backend: String,
     rotation_period: Option<String>,
@@ -142,6 +143,7 @@ impl From<KeyParams> for ParamsView {
         let KeyParams {
             purpose,
             signature_algorithms,
+            encryption_algorithms,
             protection_level,
             backend,
             rotation_period,
@@ -158,6 +160,10 @@ impl From<KeyParams> for ParamsView {
         Self {
             purpose: name::<KeyPurpose>(purpose),
             signature_algorithms: signature_algorithms.into_iter().map(name::<SignatureAlgorithm>).collect(),
+            encryption_algorithms: encryption_algorithms
+                .into_iter()
+                .map(name::<EncryptionAlgorithm>)
+                .collect(),
             protection_level: name::<ProtectionLevel>(protection_level),
             backend,
             rotation_period: rotation_period.map(|duration| duration.to_string()),
@@ -257,6 +263,7 @@ mod tests {
                 "params": {
                     "purpose": "unspecified",
                     "signature_algorithms": ["ecdsa-p256-sha256"],
+                    "encryption_algorithms": [],
                     "protection_level": "hsm",
                     "backend": "softhsm",
                     "rotation_period": null,

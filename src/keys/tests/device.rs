@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use skms_backend::{
-    Capabilities, Class, DeviceIdentity, Error, FoundKey, GeneratedKey, KeyBackend, KeyRef, KeySpec, KeyTag,
-    KeyType, KeyTypeSupport, OpContext, Operation, ProtectionLevel, PublicKey, Selector, SignInput,
-    SignSupport, Signature, SignatureAlgorithm, WorkersStatus,
+    Capabilities, Class, DecryptInput, DeviceIdentity, EncryptInput, Encrypted, EncryptionAlgorithm, Error,
+    FoundKey, GeneratedKey, KeyAgreement, KeyBackend, KeyRef, KeySpec, KeyTag, KeyType, KeyTypeSupport,
+    OpContext, Operation, Pin, ProtectionLevel, PublicKey, Secret, Selector, SignInput, SignSupport,
+    Signature, SignatureAlgorithm, WorkersStatus,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -42,8 +43,9 @@ impl Device {
             capabilities: Capabilities {
                 protection_level: ProtectionLevel::Hsm,
                 identity: DeviceIdentity::default(),
-                key_types: vec![KeyTypeSupport { key_type: KeyType::EcP256, sign }],
+                key_types: vec![KeyTypeSupport { sign, ..KeyTypeSupport::new(KeyType::EcP256) }],
                 max_message_bytes: 1024,
+                max_random_bytes: 0,
             },
             held: Mutex::default(),
             faults: Mutex::default(),
@@ -114,13 +116,13 @@ impl KeyBackend for Device {
             Some(Fault::Panics) => panic!("the driver fails"),
         }
         let spki = Bytes::copy_from_slice(tag.as_bytes());
-        Ok(GeneratedKey { public_key: PublicKey::from_stored(spec.key_type, spki), blob: Bytes::new() })
+        Ok(GeneratedKey { pin: Pin::Public(PublicKey::from_stored(spec.key_type, spki)), blob: Bytes::new() })
     }
 
     async fn find(&self, selector: Selector, _: &OpContext) -> Result<Vec<FoundKey>, Error> {
         assert_eq!(selector, Selector::Own);
         let held = self.held.lock();
-        Ok(held.iter().map(|tag| FoundKey { tag: *tag, public_key: None, blob: Bytes::new() }).collect())
+        Ok(held.iter().map(|tag| FoundKey { tag: *tag, pin: None, blob: Bytes::new() }).collect())
     }
 
     async fn destroy(&self, tag: KeyTag, _: &OpContext) -> Result<(), Error> {
@@ -140,6 +142,42 @@ impl KeyBackend for Device {
         _: &OpContext,
     ) -> Vec<Result<Signature, Error>> {
         inputs.iter().map(|_| Err(Error::new(Class::Unsupported, Operation::Sign))).collect()
+    }
+
+    async fn import(&self, _: &KeySpec, _: KeyTag, _: Secret, _: &OpContext) -> Result<GeneratedKey, Error> {
+        Err(Error::new(Class::Unsupported, Operation::Import))
+    }
+
+    async fn encrypt(
+        &self,
+        _: &KeyRef,
+        _: EncryptionAlgorithm,
+        _: Vec<EncryptInput>,
+        _: &OpContext,
+    ) -> Vec<Result<Encrypted, Error>> {
+        Vec::new()
+    }
+
+    async fn decrypt(
+        &self,
+        _: &KeyRef,
+        _: EncryptionAlgorithm,
+        _: Vec<DecryptInput>,
+        _: &OpContext,
+    ) -> Vec<Result<Secret, Error>> {
+        Vec::new()
+    }
+
+    async fn mac(&self, _: &KeyRef, _: Vec<Bytes>, _: &OpContext) -> Vec<Result<Bytes, Error>> {
+        Vec::new()
+    }
+
+    async fn random(&self, _: usize, _: &OpContext) -> Result<Secret, Error> {
+        Err(Error::new(Class::Unsupported, Operation::Random))
+    }
+
+    fn agreement(&self) -> Option<&dyn KeyAgreement> {
+        None
     }
 
     async fn close(&self) {}

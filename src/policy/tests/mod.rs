@@ -102,6 +102,7 @@ fn key(id: &str) -> Key {
         origin: Origin::Generated,
         key: None,
         public_key: None,
+        check_value: None,
         created: now,
         generated: Some(now),
     };
@@ -109,7 +110,9 @@ fn key(id: &str) -> Key {
         id: id.parse().unwrap(),
         key_type: KeyType::EcP256,
         purpose: Purpose::SignVerify,
+        uid: uuid::Uuid::new_v4(),
         signature_algorithms: vec![SignatureAlgorithm::EcdsaP256Sha256],
+        encryption_algorithms: Vec::new(),
         protection_floor: None,
         backend: "hsm".parse().unwrap(),
         labels: Labels::new(),

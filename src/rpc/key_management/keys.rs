@@ -223,7 +223,23 @@ fn create(
     let labels = fields.labels("metadata", request.metadata);
     let params = request.params.unwrap_or_default();
     let aliases = fields.aliases(id.as_ref().and_then(Option::as_ref), &params.aliases);
-    let algorithms = algorithms(fields, key_type, &params.signature_algorithms);
+    let purpose = purpose(fields, key_type, params.purpose);
+    let fit =
+        |wanted, fits: bool| purpose.is_none_or(|purpose| purpose == wanted) && (key_type.is_none() || fits);
+    let signatures = algorithms(
+        fields,
+        "params.signature_algorithms",
+        &params.signature_algorithms,
+        Fields::algorithm,
+        |algorithm| fit(Purpose::SignVerify, key_type.is_some_and(|key_type| algorithm.fits(key_type))),
+    );
+    let encryption = algorithms(
+        fields,
+        "params.encryption_algorithms",
+        &params.encryption_algorithms,
+        Fields::encryption,
+        |algorithm| fit(Purpose::EncryptDecrypt, key_type.is_some_and(|key_type| algorithm.fits(key_type))),
+    );
     let protection_floor = fields.protection("params.protection_level", params.protection_level);
     let backend = fields.backend("params.backend", &params.backend);
     let destroy_after = fields.destroy_after(params.destroy_scheduled_duration);
@@ -241,12 +257,12 @@ fn create(
     fields.not_built("params.max_operations_per_version", params.max_operations_per_version != 0);
     let export = fields.known("params.export_policy", params.export_policy);
     fields.not_built("params.export_policy", export == Some(proto::ExportPolicy::Wrapped));
-    let purpose = purpose(fields, params.purpose);
     Some(Create {
         id: id?,
         key_type: key_type?,
         purpose: purpose?,
-        signature_algorithms: algorithms?,
+        signature_algorithms: signatures?,
+        encryption_algorithms: encryption?,
         protection_floor: protection_floor?,
         backend: backend?,
         labels,
@@ -274,26 +290,28 @@ fn key_type(fields: &mut Fields, name: &str) -> Option<KeyType> {
     parsed
 }
 
-fn algorithms(
+/// A list of algorithms for a key of this type, each once.
+fn algorithms<A: Copy + PartialEq>(
     fields: &mut Fields,
-    key_type: Option<KeyType>,
+    list: &str,
     numbers: &[i32],
-) -> Option<Vec<SignatureAlgorithm>> {
+    parse: impl Fn(&mut Fields, &str, i32) -> Option<Option<A>>,
+    fits: impl Fn(A) -> bool,
+) -> Option<Vec<A>> {
     let mut parsed = Vec::new();
     let mut complete = true;
-    if numbers.len() > SignatureAlgorithm::ALL.len() {
-        let why = "more algorithms than there are";
-        fields.fail("params.signature_algorithms", Reason::FieldInvalid, why);
+    if numbers.len() > ALGORITHMS {
+        fields.fail(list, Reason::FieldInvalid, "more algorithms than there are");
         return None;
     }
     for (at, &number) in numbers.iter().enumerate() {
-        let field = format!("params.signature_algorithms[{at}]");
-        match fields.algorithm(&field, number) {
+        let field = format!("{list}[{at}]");
+        match parse(fields, &field, number) {
             Some(Some(algorithm)) if parsed.contains(&algorithm) => {
                 fields.fail(&field, Reason::FieldInvalid, "the same algorithm twice");
             }
-            Some(Some(algorithm)) if key_type.is_some_and(|key_type| !algorithm.fits(key_type)) => {
-                let why = "a key of this type cannot use this algorithm";
+            Some(Some(algorithm)) if !fits(algorithm) => {
+                let why = "a key of this type and purpose cannot use this algorithm";
                 fields.fail(&field, Reason::AlgorithmNotAllowed, why);
             }
             Some(Some(algorithm)) => parsed.push(algorithm),
@@ -304,18 +322,32 @@ fn algorithms(
     complete.then_some(parsed)
 }
 
-fn purpose(fields: &mut Fields, number: i32) -> Option<Purpose> {
-    match fields.known("params.purpose", number)? {
-        // Every key type that is built is for signing.
-        proto::KeyPurpose::Unspecified | proto::KeyPurpose::SignVerify => Some(Purpose::SignVerify),
-        proto::KeyPurpose::EncryptDecrypt
-        | proto::KeyPurpose::Mac
-        | proto::KeyPurpose::KeyAgreement
-        | proto::KeyPurpose::KeyEncapsulation
-        | proto::KeyPurpose::Wrap => {
-            let why = "only SIGN_VERIFY is built yet";
+/// More than any key has.
+const ALGORITHMS: usize = SignatureAlgorithm::ALL.len();
+
+fn purpose(fields: &mut Fields, key_type: Option<KeyType>, number: i32) -> Option<Purpose> {
+    let purpose = match fields.known("params.purpose", number)? {
+        proto::KeyPurpose::Unspecified => return key_type.map(Purpose::of),
+        proto::KeyPurpose::SignVerify => Purpose::SignVerify,
+        proto::KeyPurpose::EncryptDecrypt => Purpose::EncryptDecrypt,
+        proto::KeyPurpose::Mac => Purpose::Mac,
+        proto::KeyPurpose::KeyAgreement => Purpose::KeyAgreement,
+        proto::KeyPurpose::KeyEncapsulation | proto::KeyPurpose::Wrap => {
+            let why = "this purpose is reserved and not built yet";
+            fields.fail("params.purpose", Reason::FieldInvalid, why);
+            return None;
+        }
+    };
+    match key_type {
+        Some(key_type) if !purpose.fits(key_type) => {
+            let why = format!(
+                "a key of type {key_type} is not for {}; it is for {} unless you say otherwise",
+                purpose.name(),
+                Purpose::of(key_type).name()
+            );
             fields.fail("params.purpose", Reason::FieldInvalid, why);
             None
         }
+        _ => Some(purpose),
     }
 }

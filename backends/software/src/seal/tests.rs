@@ -5,7 +5,7 @@ use std::str::FromStr;
 use skms_backend::{Secret, SignInput, SignatureAlgorithm};
 
 use super::*;
-use crate::{keys::PrivateKey, sign::sign};
+use crate::{keys::Material, sign::sign};
 
 const SECRET: &[u8] = b"stands for a PKCS#8 document";
 const KEY_TYPE: KeyType = KeyType::EcP256;
@@ -15,6 +15,10 @@ pub(crate) fn sealer(number: u8) -> Sealer {
     let mut master = [number; 32];
     master[0] = !number;
     Sealer::new(MasterKey::parse(&Secret::new(master.to_vec())).unwrap()).unwrap()
+}
+
+fn bound() -> Bound {
+    Bound { tag: tag(), key_type: KEY_TYPE, duty: Duty::Sign }
 }
 
 fn tag() -> KeyTag {
@@ -36,8 +40,8 @@ fn a_key_sealed_by_version_1_signs_as_its_specification_says() {
     let master: Vec<u8> = (0..32).collect();
     let sealer = Sealer::new(MasterKey::parse(&Secret::new(master)).unwrap()).unwrap();
     let blob = hex::decode(VERSION_1).unwrap();
-    let pkcs8 = sealer.unseal(tag(), KeyType::Ed25519, &blob).unwrap();
-    let key = PrivateKey::from_pkcs8(KeyType::Ed25519, &pkcs8).unwrap();
+    let pkcs8 = sealer.unseal(Bound { key_type: KeyType::Ed25519, ..bound() }, &blob).unwrap();
+    let key = Material::read(KeyType::Ed25519, Duty::Sign, &pkcs8).unwrap();
     let signature = sign(&key, SignatureAlgorithm::Ed25519, &SignInput::Message(Bytes::new())).unwrap();
     assert_eq!(
         hex::encode(signature.0),
@@ -49,16 +53,16 @@ fn a_key_sealed_by_version_1_signs_as_its_specification_says() {
 #[test]
 fn what_is_sealed_comes_back_and_is_not_in_the_blob() {
     let sealer = sealer(1);
-    let blob = sealer.seal(tag(), KEY_TYPE, SECRET).unwrap();
+    let blob = sealer.seal(bound(), SECRET).unwrap();
     assert_eq!(blob.len(), HEADER_BYTES + SECRET.len() + 16);
     assert!(!blob.windows(8).any(|window| SECRET.windows(8).any(|secret| secret == window)));
-    assert_eq!(sealer.unseal(tag(), KEY_TYPE, &blob).unwrap().as_slice(), SECRET);
+    assert_eq!(sealer.unseal(bound(), &blob).unwrap().as_slice(), SECRET);
 }
 
 #[test]
 fn two_seals_of_one_key_have_nothing_in_common_but_the_header() {
     let sealer = sealer(1);
-    let [one, other] = [(); 2].map(|()| sealer.seal(tag(), KEY_TYPE, SECRET).unwrap());
+    let [one, other] = [(); 2].map(|()| sealer.seal(bound(), SECRET).unwrap());
     let fixed = HEADER_BYTES - SALT_BYTES;
     assert_eq!(one[..fixed], other[..fixed]);
     assert_ne!(one[fixed..HEADER_BYTES], other[fixed..HEADER_BYTES]);
@@ -68,7 +72,7 @@ fn two_seals_of_one_key_have_nothing_in_common_but_the_header() {
 #[test]
 fn a_change_of_any_bit_is_detected() {
     let sealer = sealer(1);
-    let blob = sealer.seal(tag(), KEY_TYPE, SECRET).unwrap();
+    let blob = sealer.seal(bound(), SECRET).unwrap();
     for position in 0..blob.len() {
         for bit in 0..8 {
             let mut changed = blob.to_vec();
@@ -79,7 +83,7 @@ fn a_change_of_any_bit_is_detected() {
                 5..13 => SealError::OtherMasterKey,
                 _ => SealError::Forged,
             };
-            assert_eq!(sealer.unseal(tag(), KEY_TYPE, &changed), Err(expected), "byte {position}, bit {bit}");
+            assert_eq!(sealer.unseal(bound(), &changed), Err(expected), "byte {position}, bit {bit}");
         }
     }
 }
@@ -87,27 +91,35 @@ fn a_change_of_any_bit_is_detected() {
 #[test]
 fn a_blob_cut_short_or_made_longer_is_detected() {
     let sealer = sealer(1);
-    let blob = sealer.seal(tag(), KEY_TYPE, SECRET).unwrap();
+    let blob = sealer.seal(bound(), SECRET).unwrap();
     for length in 0..blob.len() {
         let expected = if length < HEADER_BYTES { SealError::Malformed } else { SealError::Forged };
-        assert_eq!(sealer.unseal(tag(), KEY_TYPE, &blob[..length]), Err(expected), "{length} bytes");
+        assert_eq!(sealer.unseal(bound(), &blob[..length]), Err(expected), "{length} bytes");
     }
     let longer = [&blob[..], &[0]].concat();
-    assert_eq!(sealer.unseal(tag(), KEY_TYPE, &longer), Err(SealError::Forged));
+    assert_eq!(sealer.unseal(bound(), &longer), Err(SealError::Forged));
 }
 
 #[test]
 fn another_master_key_is_named_as_the_reason() {
-    let blob = sealer(1).seal(tag(), KEY_TYPE, SECRET).unwrap();
-    assert_eq!(sealer(2).unseal(tag(), KEY_TYPE, &blob), Err(SealError::OtherMasterKey));
+    let blob = sealer(1).seal(bound(), SECRET).unwrap();
+    assert_eq!(sealer(2).unseal(bound(), &blob), Err(SealError::OtherMasterKey));
 }
 
 #[test]
-fn a_blob_opens_under_its_own_tag_and_type_only() {
+fn a_blob_opens_under_its_own_tag_type_and_duty_only() {
     let sealer = sealer(1);
-    let blob = sealer.seal(tag(), KEY_TYPE, SECRET).unwrap();
-    assert_eq!(sealer.unseal(KeyTag::random().unwrap(), KEY_TYPE, &blob), Err(SealError::Forged));
+    let blob = sealer.seal(bound(), SECRET).unwrap();
+    assert_eq!(
+        sealer.unseal(Bound { tag: KeyTag::random().unwrap(), ..bound() }, &blob),
+        Err(SealError::Forged)
+    );
     for other in KeyType::ALL.into_iter().filter(|other| *other != KEY_TYPE) {
-        assert_eq!(sealer.unseal(tag(), other, &blob), Err(SealError::Forged), "{other}");
+        let other = Bound { key_type: other, ..bound() };
+        assert_eq!(sealer.unseal(other, &blob), Err(SealError::Forged), "{other:?}");
+    }
+    for duty in [Duty::Encrypt, Duty::Mac, Duty::Agree] {
+        let other = Bound { duty, ..bound() };
+        assert_eq!(sealer.unseal(other, &blob), Err(SealError::Forged), "{other:?}");
     }
 }

@@ -107,14 +107,17 @@ impl Supposed {
             origin: Origin::Generated,
             key: None,
             public_key: None,
+            check_value: None,
             created: now,
             generated: Some(now),
         });
         Ok(Key {
             id: id.clone(),
             key_type: self.key_type,
-            purpose: Purpose::SignVerify,
+            uid: uuid::Uuid::nil(),
+            purpose: Purpose::of(self.key_type),
             signature_algorithms: SignatureAlgorithm::of(self.key_type).collect(),
+            encryption_algorithms: Vec::new(),
             protection_floor: protection,
             backend: self.backend.clone(),
             labels: by_name(&self.labels)?,
