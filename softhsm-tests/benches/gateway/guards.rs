@@ -257,6 +257,7 @@ fn key() -> Key {
         origin: Origin::Generated,
         key: None,
         public_key: None,
+        check_value: None,
         created: now,
         generated: Some(now),
     };
@@ -264,6 +265,8 @@ fn key() -> Key {
         id: "ec-p256-soft".parse::<KeyId>().unwrap(),
         key_type: KeyType::EcP256,
         purpose: Purpose::SignVerify,
+        uid: uuid::Uuid::nil(),
+        encryption_algorithms: Vec::new(),
         signature_algorithms: vec![SignatureAlgorithm::EcdsaP256Sha256],
         protection_floor: None,
         backend: version.backend.clone(),

@@ -196,8 +196,7 @@ fn request(backend: &str, key_type: KeyType) -> SignRequest {
         KeyType::Rsa2048 => SignatureAlgorithm::RsaPkcs1Sha256,
         KeyType::EcP256 => SignatureAlgorithm::EcdsaP256Sha256,
         KeyType::Ed25519 => SignatureAlgorithm::Ed25519,
-        KeyType::Rsa3072 | KeyType::Rsa4096 => SignatureAlgorithm::Unspecified,
-        KeyType::EcP384 | KeyType::EcP521 | KeyType::EcSecp256k1 => SignatureAlgorithm::Unspecified,
+        _ => SignatureAlgorithm::Unspecified,
     };
     SignRequest {
         key_id: format!("{key_type}-{backend}"),
