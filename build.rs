@@ -4,7 +4,12 @@
 use std::{env, error::Error, fmt::Write as _, fs, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    const FILES: [&str; 3] = ["skms/v1/types.proto", "skms/v1/key_management.proto", "skms/v1/system.proto"];
+    const FILES: [&str; 4] = [
+        "skms/v1/types.proto",
+        "skms/v1/key_management.proto",
+        "skms/v1/crypto.proto",
+        "skms/v1/system.proto",
+    ];
     println!("cargo:rerun-if-changed=proto");
     let mut compiler = protox::Compiler::new(["proto"])?;
     compiler.include_source_info(true).include_imports(true).open_files(FILES)?;

@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
-use skms_backend::SignatureAlgorithm;
 
 use super::entry;
 use crate::{
@@ -115,10 +114,16 @@ pub struct Facts {
     pub backend: Option<BackendName>,
     /// The algorithm.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub algorithm: Option<SignatureAlgorithm>,
+    pub algorithm: Option<&'static str>,
     /// What kind of input it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input: Option<InputKind>,
+    /// The key that encrypted anew what another decrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination: Option<KeyId>,
+    /// The names of an encryption context, without their values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub context_names: Vec<String>,
     /// How long the input was, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_bytes: Option<usize>,

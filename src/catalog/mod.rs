@@ -21,7 +21,7 @@ mod rows;
 mod store;
 mod view;
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{collections::BTreeSet, ops::Range, path::PathBuf, sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -222,6 +222,15 @@ impl Catalog {
     /// [`Error::Store`].
     pub async fn abandon(&self, id: KeyId, tag: KeyTag) -> Result<bool, Error> {
         self.write(move |store| store.abandon(&id, tag)).await
+    }
+
+    /// The next `count` nonces of the version with this tag, below `most`; fewer, or
+    /// none, where they come to an end. They are on disk as used when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn reserve_nonces(&self, tag: KeyTag, count: u64, most: u64) -> Result<Range<u64>, Error> {
+        self.write(move |store| store.reserve_nonces(tag, count, most)).await
     }
 
     /// The tags of every intent that was given up. Nothing on a device under such

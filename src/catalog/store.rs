@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, OpenOptions},
+    ops::Range,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -259,6 +260,27 @@ impl Store {
             Error::KeyMissing => Ok(Written { value: true, change: Some(Change::Removed(id.clone())) }),
             error => Err(error),
         })
+    }
+
+    pub(super) fn reserve_nonces(
+        &mut self,
+        tag: KeyTag,
+        count: u64,
+        most: u64,
+    ) -> Result<Written<Range<u64>>, Error> {
+        let transaction = self.begin()?;
+        let next: Option<i64> = transaction
+            .query_row("SELECT next FROM nonces WHERE tag = ?1", [tag.as_bytes()], |row| row.get(0))
+            .optional()?;
+        let first = next.and_then(|next| u64::try_from(next).ok()).unwrap_or_default().min(most);
+        let end = first.saturating_add(count).min(most);
+        transaction.execute(
+            "INSERT INTO nonces VALUES (?1, ?2) ON CONFLICT (tag) DO UPDATE SET next = excluded.next",
+            params![tag.as_bytes(), rows::signed(end)],
+        )?;
+        failpoint::reached("catalog.before-commit");
+        transaction.commit()?;
+        Ok(Written { value: first..end, change: None })
     }
 
     pub(super) fn withdrawn(&self) -> Result<Written<BTreeSet<KeyTag>>, Error> {

@@ -13,6 +13,7 @@
 
 mod config;
 mod connect;
+mod crypto;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
@@ -33,8 +34,10 @@ pub use self::{
     error::{Error, Failure, FieldViolation},
     token::{Token, TokenError},
 };
-use crate::proto;
-use crate::proto::{key_management_client::KeyManagementClient, system_service_client::SystemServiceClient};
+use crate::proto::{
+    self, crypto_service_client::CryptoServiceClient, key_management_client::KeyManagementClient,
+    system_service_client::SystemServiceClient,
+};
 
 /// What every call travels through: the connection, with token and deadline added.
 pub type Transport = InterceptedService<Channel, CallOptions>;
@@ -79,6 +82,14 @@ impl Client {
     #[must_use]
     pub fn key_management(&self) -> KeyManagementClient<Transport> {
         KeyManagementClient::new(self.transport())
+            .max_encoding_message_size(self.max_send_bytes)
+            .max_decoding_message_size(self.max_receive_bytes)
+    }
+
+    /// The generated client of `skms.v1.CryptoService`.
+    #[must_use]
+    pub fn crypto(&self) -> CryptoServiceClient<Transport> {
+        CryptoServiceClient::new(self.transport())
             .max_encoding_message_size(self.max_send_bytes)
             .max_decoding_message_size(self.max_receive_bytes)
     }

@@ -81,6 +81,24 @@ pub enum Error {
         /// What it was to be used for.
         wanted: Purpose,
     },
+    /// The ciphertext, or what stands beside it, is not what was made with the key. That
+    /// is all that is ever said of it.
+    #[error("the ciphertext cannot be decrypted with this key and what stands beside it")]
+    DecryptionFailed,
+    /// The version has encrypted as many messages as is safe.
+    #[error("version {version} of the key `{key}` has encrypted as many messages as is safe; rotate the key")]
+    UsedUp {
+        /// The key.
+        key: KeyId,
+        /// The version.
+        version: u32,
+    },
+    /// No backend gives so many random bytes, protected so well.
+    #[error("no backend{} gives so many random bytes", floor.map_or_else(String::new, |floor| format!(" with protection level {} or better", floor.name())))]
+    NoRandom {
+        /// How well their source should be protected.
+        floor: Option<ProtectionLevel>,
+    },
     /// The key does not sign yet.
     #[error("the key `{key}` is not valid yet")]
     NotYetValid {
@@ -199,6 +217,10 @@ impl Reasoned for Error {
                 State::Enabled => Reason::Internal,
             },
             Self::OtherPurpose { .. } => Reason::KeyPurposeMismatch,
+            Self::DecryptionFailed => Reason::DecryptionFailed,
+            Self::UsedUp { .. } => Reason::KeyUsageLimitExceeded,
+            Self::NoRandom { floor: Some(_) } => Reason::ProtectionLevelUnsatisfiable,
+            Self::NoRandom { floor: None } => Reason::OperationNotSupportedByBackend,
             Self::NotYetValid { .. } => Reason::KeyNotYetValid,
             Self::Expired { .. } => Reason::KeyExpired,
             Self::BelowMinimum { .. } => Reason::VersionBelowMinimum,

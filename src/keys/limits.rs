@@ -44,6 +44,20 @@ impl Limits {
     /// The longest signature that is looked at, in bytes: many times that of
     /// RSA-4096, and more than twice that of SLH-DSA-SHA2-128s.
     pub const SIGNATURE_BYTES: usize = 16 * 1024;
+    /// The longest data key, and the most random bytes.
+    pub const RANDOM_BYTES: usize = 1024;
+    /// The longest key that is derived, and the longest salt and info for it.
+    pub const DERIVED_BYTES: usize = 1024;
+    /// The most names of an encryption context.
+    pub const CONTEXT_ENTRIES: usize = 64;
+    /// The longest name of an encryption context, in bytes.
+    pub const CONTEXT_NAME_BYTES: usize = 256;
+    /// The longest value of an encryption context, in bytes.
+    pub const CONTEXT_VALUE_BYTES: usize = 1024;
+    /// The most of what is authenticated and not encrypted, in bytes.
+    pub const AAD_BYTES: usize = 16 * 1024;
+    /// The longest public key of others that is looked at, in bytes.
+    pub const PUBLIC_KEY_BYTES: usize = 4 * 1024;
     /// The shortest time in which a scheduled destruction can be called off.
     pub const DESTROY_AFTER_MIN: Duration = Duration::from_secs(24 * 60 * 60);
     /// That time where the creator of a key does not say.

@@ -6,6 +6,7 @@
 //! [`Permit`](crate::gate::Permit).
 
 mod create;
+mod crypto;
 mod error;
 mod filter;
 mod intent;
@@ -25,6 +26,11 @@ use std::{sync::Arc, time::SystemTime};
 
 pub use self::{
     create::Create,
+    crypto::{
+        Aad, DataKey, DataKeyMade, Decrypt, Decrypted, Derive, Derived, ENVELOPE_OVERHEAD, Encrypt,
+        EncryptedMessage, GenerateMac, Hkdf, MacMade, MacVerified, PlaintextMode, Random, RandomMade,
+        ReEncrypt, ReEncrypted, VerifyMac,
+    },
     error::{Error, Violation},
     filter::Filter,
     limits::Limits,
@@ -58,6 +64,7 @@ pub struct Keyring {
     limits: Arc<Limits>,
     started: SystemTime,
     at_work: intent::AtWork,
+    nonces: Arc<crypto::Nonces>,
 }
 
 /// A key as it was looked up: before it is known whether the caller may know.
@@ -73,6 +80,7 @@ impl Keyring {
             limits: Arc::new(limits),
             started: SystemTime::now(),
             at_work: intent::AtWork::default(),
+            nonces: Arc::default(),
         }
     }
 

@@ -186,7 +186,7 @@ impl Usage {
 }
 
 /// The version that is to sign, if it may at this time.
-fn may_sign(key: &Key, number: u32, now: SystemTime) -> Result<&Arc<Version>, Error> {
+pub(super) fn may_sign(key: &Key, number: u32, now: SystemTime) -> Result<&Arc<Version>, Error> {
     let version = named(key, number)?;
     if version.state != State::Enabled {
         return Err(Error::State { key: key.id.clone(), version: version.number, state: version.state });
@@ -225,7 +225,7 @@ pub(super) fn note(
     version: Option<&Version>,
 ) {
     permit.note(|facts| {
-        facts.algorithm = Some(algorithm);
+        facts.algorithm = Some(algorithm.name());
         facts.version = version.map(|version| version.number);
         facts.backend = version.map(|version| version.backend.clone());
         let (kind, bytes) = match input {

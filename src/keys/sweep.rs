@@ -25,7 +25,7 @@ use tracing::{info, warn};
 
 use super::{Call, Error, Keyring, intent::Withdrawn};
 use crate::{
-    auth::{Caller, Taken},
+    auth::Caller,
     gate::{Permit, Subject},
     model::{Action, BackendName, Key, Version},
 };
@@ -167,7 +167,7 @@ impl Keyring {
             // Longer than any device call that it makes.
             deadline: Instant::now() + self.limits.generate_timeout + self.limits.operation_timeout,
             priority: skms_backend::Priority::Low,
-            taken: Taken::default(),
+            taken: Default::default(),
         }
     }
 }

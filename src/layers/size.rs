@@ -23,7 +23,15 @@ const PREFIX: usize = 5;
 /// is signed. Every RPC has its limit, or this does not compile.
 pub(super) const fn largest(rpc: Rpc, payload: usize) -> usize {
     match rpc {
-        Rpc::SignMessage | Rpc::VerifySignature => payload + ENVELOPE,
+        Rpc::SignMessage
+        | Rpc::VerifySignature
+        | Rpc::Encrypt
+        | Rpc::Decrypt
+        | Rpc::ReEncrypt
+        | Rpc::GenerateMac
+        | Rpc::VerifyMac => payload + ENVELOPE,
+        // A public key, and what is authenticated or derived with.
+        Rpc::GenerateDataKey | Rpc::DeriveSharedSecret => ENVELOPE,
         // All labels and aliases at their longest, and a description.
         Rpc::CreateKey | Rpc::UpdateKey => 64 * 1024,
         Rpc::ListKeys | Rpc::TestPermissions => 16 * 1024,
@@ -32,6 +40,7 @@ pub(super) const fn largest(rpc: Rpc, payload: usize) -> usize {
         | Rpc::ListBackends
         | Rpc::GetBackend
         | Rpc::GetServerInfo
+        | Rpc::GenerateRandom
         | Rpc::HealthCheck
         | Rpc::HealthWatch
         | Rpc::Reflect

@@ -20,6 +20,30 @@ pub enum Action {
     SignMessage,
     /// Check a signature.
     VerifySignature,
+    /// Encrypt with a key.
+    Encrypt,
+    /// Decrypt with a key.
+    Decrypt,
+    /// Have what a key encrypted encrypted anew, by another key.
+    ReEncryptFrom,
+    /// Have a key encrypt anew what another key encrypted.
+    ReEncryptTo,
+    /// Have a data key made and encrypted by a key.
+    GenerateDataKey,
+    /// See such a data key in the clear.
+    GenerateDataKeyPlaintext,
+    /// Have such a data key encrypted to a public key.
+    GenerateDataKeyWrapped,
+    /// Make a message authentication code.
+    GenerateMac,
+    /// Check a message authentication code.
+    VerifyMac,
+    /// Agree on a secret with the owner of another key, and derive a key of it.
+    DeriveSharedSecret,
+    /// See such a secret itself.
+    DeriveRawSecret,
+    /// Get random bytes.
+    GenerateRandom,
     /// See the backends.
     ListBackends,
     /// See one backend.
@@ -38,7 +62,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 27] = [
         Self::CreateKey,
         Self::GetKey,
         Self::ListKeys,
@@ -47,6 +71,18 @@ impl Action {
         Self::SetKeyLabels,
         Self::SignMessage,
         Self::VerifySignature,
+        Self::Encrypt,
+        Self::Decrypt,
+        Self::ReEncryptFrom,
+        Self::ReEncryptTo,
+        Self::GenerateDataKey,
+        Self::GenerateDataKeyPlaintext,
+        Self::GenerateDataKeyWrapped,
+        Self::GenerateMac,
+        Self::VerifyMac,
+        Self::DeriveSharedSecret,
+        Self::DeriveRawSecret,
+        Self::GenerateRandom,
         Self::ListBackends,
         Self::GetBackend,
         Self::TestPermissions,
@@ -68,6 +104,18 @@ impl Action {
             Self::SetKeyLabels => "set-key-labels",
             Self::SignMessage => "sign-message",
             Self::VerifySignature => "verify-signature",
+            Self::Encrypt => "encrypt",
+            Self::Decrypt => "decrypt",
+            Self::ReEncryptFrom => "re-encrypt-from",
+            Self::ReEncryptTo => "re-encrypt-to",
+            Self::GenerateDataKey => "generate-data-key",
+            Self::GenerateDataKeyPlaintext => "generate-data-key-plaintext",
+            Self::GenerateDataKeyWrapped => "generate-data-key-wrapped",
+            Self::GenerateMac => "generate-mac",
+            Self::VerifyMac => "verify-mac",
+            Self::DeriveSharedSecret => "derive-shared-secret",
+            Self::DeriveRawSecret => "derive-raw-secret",
+            Self::GenerateRandom => "generate-random",
             Self::ListBackends => "list-backends",
             Self::GetBackend => "get-backend",
             Self::TestPermissions => "test-permissions",
@@ -88,6 +136,18 @@ impl Action {
             | Self::ListKeys
             | Self::SignMessage
             | Self::VerifySignature
+            | Self::Encrypt
+            | Self::Decrypt
+            | Self::ReEncryptFrom
+            | Self::ReEncryptTo
+            | Self::GenerateDataKey
+            | Self::GenerateDataKeyPlaintext
+            | Self::GenerateDataKeyWrapped
+            | Self::GenerateMac
+            | Self::VerifyMac
+            | Self::DeriveSharedSecret
+            | Self::DeriveRawSecret
+            | Self::GenerateRandom
             | Self::ListBackends
             | Self::GetBackend
             | Self::TestPermissions
@@ -107,12 +167,24 @@ impl Action {
             | Self::UpdateKey
             | Self::SetKeyLabels
             | Self::SignMessage
-            | Self::VerifySignature => Target::Key,
+            | Self::VerifySignature
+            | Self::Encrypt
+            | Self::Decrypt
+            | Self::ReEncryptFrom
+            | Self::ReEncryptTo
+            | Self::GenerateDataKey
+            | Self::GenerateDataKeyPlaintext
+            | Self::GenerateDataKeyWrapped
+            | Self::GenerateMac
+            | Self::VerifyMac
+            | Self::DeriveSharedSecret
+            | Self::DeriveRawSecret => Target::Key,
             Self::ListKeys
             | Self::ListBackends
             | Self::GetBackend
             | Self::TestPermissions
             | Self::GetServerInfo
+            | Self::GenerateRandom
             | Self::DescribeApi => Target::Gateway,
             Self::FindOrphans | Self::Sweep => Target::Nothing,
         }

@@ -62,6 +62,9 @@ impl Code {
             | Reason::ChecksumMismatch
             | Reason::PageTokenInvalid
             | Reason::FilterInvalid
+            | Reason::CiphertextMalformed
+            | Reason::DecryptionFailed
+            | Reason::KeyMismatch
             | Reason::RequestIdReused => Self::InvalidArgument,
             Reason::MethodNotAllowed | Reason::KeyAccessDenied => Self::PermissionDenied,
             Reason::KeyDisabled
@@ -78,9 +81,10 @@ impl Code {
             Reason::EtagMismatch | Reason::PrimaryVersionChanged | Reason::ConcurrentModification => {
                 Self::Aborted
             }
-            Reason::BackendQueueFull | Reason::BackendStorageFull | Reason::RateLimited => {
-                Self::ResourceExhausted
-            }
+            Reason::BackendQueueFull
+            | Reason::BackendStorageFull
+            | Reason::RateLimited
+            | Reason::KeyUsageLimitExceeded => Self::ResourceExhausted,
             Reason::OperationNotSupportedByBackend | Reason::MethodNotFound => Self::Unimplemented,
             Reason::BackendUnavailable
             | Reason::BackendSessionLost

@@ -82,6 +82,12 @@ reasons! {
     KeyPendingGeneration = "KEY_PENDING_GENERATION",
     /// The version still waits for imported material.
     KeyPendingImport = "KEY_PENDING_IMPORT",
+    /// The ciphertext is none of this gateway.
+    CiphertextMalformed = "CIPHERTEXT_MALFORMED",
+    /// The ciphertext cannot be decrypted with this key and what stands beside it.
+    DecryptionFailed = "DECRYPTION_FAILED",
+    /// The ciphertext was made with another key.
+    KeyMismatch = "KEY_MISMATCH",
     /// The version will be destroyed.
     KeyDestroyScheduled = "KEY_DESTROY_SCHEDULED",
     /// The version is gone, or never came to be.
@@ -98,6 +104,8 @@ reasons! {
     VersionBelowMinimum = "VERSION_BELOW_MINIMUM",
     /// No backend protects keys as well as was asked for.
     ProtectionLevelUnsatisfiable = "PROTECTION_LEVEL_UNSATISFIABLE",
+    /// The version has encrypted as much as is safe.
+    KeyUsageLimitExceeded = "KEY_USAGE_LIMIT_EXCEEDED",
     /// The key changed since its etag was read.
     EtagMismatch = "ETAG_MISMATCH",
     /// The primary version is another one.

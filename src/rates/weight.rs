@@ -16,6 +16,14 @@ pub const fn of_call(rpc: Rpc) -> NonZeroU32 {
         Rpc::GetKey
         | Rpc::SignMessage
         | Rpc::VerifySignature
+        | Rpc::Encrypt
+        | Rpc::Decrypt
+        | Rpc::GenerateDataKey
+        | Rpc::GenerateRandom
+        | Rpc::GenerateMac
+        | Rpc::VerifyMac
+        | Rpc::DeriveSharedSecret
+        | Rpc::ReEncrypt
         | Rpc::GetServerInfo
         | Rpc::GetBackend
         | Rpc::HealthCheck => 1,

@@ -5,6 +5,7 @@
 //! called, and all fields at fault are named together.
 
 mod convert;
+mod crypto;
 mod key_management;
 mod page;
 mod parse;
@@ -15,7 +16,10 @@ use tonic::service::{Routes, RoutesBuilder};
 
 use crate::{
     keys::Keyring,
-    proto::{key_management_server::KeyManagementServer, system_service_server::SystemServiceServer},
+    proto::{
+        crypto_service_server::CryptoServiceServer, key_management_server::KeyManagementServer,
+        system_service_server::SystemServiceServer,
+    },
 };
 
 /// Room for what stands around a message in its envelope: ids, labels, lengths.
@@ -29,6 +33,10 @@ pub fn services(keyring: &Keyring) -> RoutesBuilder {
     routes
         .add_service(
             KeyManagementServer::new(key_management::Service::new(keyring.clone()))
+                .max_decoding_message_size(largest),
+        )
+        .add_service(
+            CryptoServiceServer::new(crypto::Service::new(keyring.clone()))
                 .max_decoding_message_size(largest),
         )
         .add_service(

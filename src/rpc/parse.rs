@@ -199,6 +199,14 @@ impl Fields {
         }
     }
 
+    /// Refuses a payload that is too long, and says what is not.
+    pub(super) fn payload(&mut self, field: &str, bytes: usize, limit: usize) {
+        if bytes > limit {
+            let why = format!("{bytes} bytes are more than the limit of {limit}");
+            self.refuse(Violation::new(field, Reason::PayloadTooLarge, why).about("maxBytes", limit));
+        }
+    }
+
     pub(super) fn at_most(&mut self, field: &str, bytes: usize, limit: usize) {
         if bytes > limit {
             self.fail(

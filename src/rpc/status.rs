@@ -178,7 +178,7 @@ fn metadata(error: &Error) -> HashMap<String, String> {
         Error::NotYetValid { key } | Error::Expired { key } | Error::OtherPurpose { key, .. } => {
             vec![("keyId", key.to_string())]
         }
-        Error::BelowMinimum { key, version, .. } => {
+        Error::BelowMinimum { key, version, .. } | Error::UsedUp { key, version } => {
             vec![("keyId", key.to_string()), ("version", version.to_string())]
         }
         Error::ProtectionUnsatisfiable { key_type, .. } => vec![("keyType", key_type.to_string())],
@@ -196,9 +196,12 @@ fn metadata(error: &Error) -> HashMap<String, String> {
         Error::Invalid { violations } => {
             violations.iter().filter_map(|violation| violation.about.clone()).collect()
         }
-        Error::Catalog { .. } | Error::Gate { .. } | Error::BackendNotFound | Error::Internal { .. } => {
-            Vec::new()
-        }
+        Error::Catalog { .. }
+        | Error::Gate { .. }
+        | Error::BackendNotFound
+        | Error::DecryptionFailed
+        | Error::NoRandom { .. }
+        | Error::Internal { .. } => Vec::new(),
     };
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -221,6 +224,7 @@ fn precondition(error: &Error) -> Option<(&'static str, String)> {
 fn quota_subject(error: &Error) -> String {
     match error {
         Error::Backend { backend, .. } => format!("backend:{backend}"),
+        Error::UsedUp { key, version } => format!("key:{key}/{version}"),
         error => exceeded(error).map_or("gateway", |exceeded| exceeded.limit.name()).to_owned(),
     }
 }

@@ -109,7 +109,7 @@ pub(crate) fn agree(key: &Material, peer: &PublicKey) -> Result<Secret, Error> {
         Error::new(Class::Caller, Operation::Agree).detail(why)
     };
     let peer = agreement::UnparsedPublicKey::new(key.algorithm(), peer.raw());
-    agreement::agree(key, &peer, refused(), |secret| Ok(Secret::new(secret.to_vec())))
+    agreement::agree(key, peer, refused(), |secret| Ok(Secret::new(secret.to_vec())))
 }
 
 /// What tells a secret key from every other.

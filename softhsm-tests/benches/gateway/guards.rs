@@ -237,7 +237,7 @@ async fn append(log: &Log, caller: &Caller, key: &Key) {
         facts: Facts {
             version: Some(1),
             backend: Some(key.backend.clone()),
-            algorithm: Some(SignatureAlgorithm::EcdsaP256Sha256),
+            algorithm: Some(SignatureAlgorithm::EcdsaP256Sha256.name()),
             input: Some(InputKind::Message),
             input_bytes: Some(crate::rows::MESSAGE.len()),
             ..Facts::default()

@@ -8,6 +8,7 @@
 )]
 
 mod abuse;
+mod agree;
 mod ask;
 mod away;
 mod command_line;
@@ -15,9 +16,11 @@ mod conformance;
 mod crash;
 mod create;
 mod crowd;
+mod encrypt;
 mod handshakes;
 mod life;
 mod list;
+mod mac;
 mod mishaps;
 mod observe;
 mod patience;

@@ -33,9 +33,15 @@ async fn backends_are_listed_in_placement_order_with_what_they_can_do() {
         assert_eq!(backend.availability(), proto::BackendAvailability::Available);
         assert!(backend.probe_time.is_some() && backend.probe_duration.is_some());
         let offered: BTreeSet<_> = backend.key_types.iter().map(|offer| offer.key_type.as_str()).collect();
-        assert_eq!(offered, KeyType::ALL.map(KeyType::name).into());
+        // What SoftHSM 2.6.1 does not have.
+        let lacks = |key_type: &KeyType| {
+            backend.name == "hsm" && (key_type.is_ml_dsa() || *key_type == KeyType::X25519)
+        };
+        let expected = KeyType::ALL.into_iter().filter(|key_type| !lacks(key_type));
+        assert_eq!(offered, expected.map(KeyType::name).collect());
         for offer in &backend.key_types {
-            assert!(!offer.signature_algorithms.is_empty(), "{}", offer.key_type);
+            let uses = offer.signature_algorithms.len() + offer.encryption_algorithms.len();
+            assert!(uses > 0 || offer.mac || offer.key_agreement, "{}", offer.key_type);
         }
         let pool = backend.pool.as_ref().unwrap();
         assert_eq!((pool.contexts > 0, pool.failed, pool.queue_capacity), (true, 0, 1024));

@@ -67,7 +67,7 @@ permit (
     (
         r#"permit (principal, action, resource);
 permit (principal, action in [Action::"get-key", Action::"sweep"], resource);"#,
-        r#"a.cedar:2: for policy `a#2`, unrecognized action `Action::"sweep"`; did you mean `Action::"get-key"`?"#,
+        r#"a.cedar:2: for policy `a#2`, unrecognized action `Action::"sweep"`; did you mean `Action::"decrypt"`?"#,
     ),
     (
         r#"permit (principal, action, resource);

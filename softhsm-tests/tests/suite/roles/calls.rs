@@ -56,6 +56,44 @@ pub(super) async fn call(
         }
         Rpc::SignMessage => sign(key, "text").encode_to_vec(),
         Rpc::VerifySignature => verify(key, "text", "no signature").encode_to_vec(),
+        Rpc::Encrypt => proto::EncryptRequest { key_id: key.into(), ..Default::default() }.encode_to_vec(),
+        Rpc::Decrypt => {
+            let ciphertext = "none".into();
+            proto::DecryptRequest { key_id: key.into(), ciphertext, ..Default::default() }.encode_to_vec()
+        }
+        Rpc::ReEncrypt => proto::ReEncryptRequest {
+            source_key_id: key.into(),
+            destination_key_id: key.into(),
+            ciphertext: "none".into(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        Rpc::GenerateDataKey => proto::GenerateDataKeyRequest {
+            key_id: key.into(),
+            size: Some(proto::generate_data_key_request::Size::LengthBytes(32)),
+            plaintext_mode: proto::PlaintextMode::Omit.into(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        Rpc::GenerateMac => {
+            proto::GenerateMacRequest { key_id: key.into(), ..Default::default() }.encode_to_vec()
+        }
+        Rpc::VerifyMac => {
+            let mac = "none".into();
+            proto::VerifyMacRequest { key_id: key.into(), mac, ..Default::default() }.encode_to_vec()
+        }
+        Rpc::DeriveSharedSecret => proto::DeriveSharedSecretRequest {
+            key_id: key.into(),
+            peer_public_key: "none".into(),
+            raw: false,
+            hkdf: Some(proto::Hkdf {
+                hash: proto::HashAlgorithm::Sha256.into(),
+                length_bytes: 32,
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+        .encode_to_vec(),
         Rpc::TestPermissions => asked(key, &[]).encode_to_vec(),
         // No key is named there. A new RPC joins as one of them.
         _ => body(rpc).into(),

@@ -95,6 +95,8 @@ const ROLES: [(&str, &[Action]); 6] = [
             Action::ListKeys,
             Action::SignMessage,
             Action::VerifySignature,
+            Action::GenerateMac,
+            Action::VerifyMac,
             Action::GetServerInfo,
             Action::DescribeApi,
         ],
@@ -105,11 +107,27 @@ const ROLES: [(&str, &[Action]); 6] = [
             Action::GetKey,
             Action::ListKeys,
             Action::VerifySignature,
+            Action::VerifyMac,
             Action::GetServerInfo,
             Action::DescribeApi,
         ],
     ),
-    ("encrypter", &[Action::GetKey, Action::ListKeys, Action::GetServerInfo, Action::DescribeApi]),
+    (
+        "encrypter",
+        &[
+            Action::GetKey,
+            Action::ListKeys,
+            Action::Encrypt,
+            Action::Decrypt,
+            Action::ReEncryptFrom,
+            Action::ReEncryptTo,
+            Action::GenerateDataKey,
+            Action::GenerateDataKeyPlaintext,
+            Action::GenerateRandom,
+            Action::GetServerInfo,
+            Action::DescribeApi,
+        ],
+    ),
     (
         "auditor",
         &[
@@ -121,6 +139,16 @@ const ROLES: [(&str, &[Action]); 6] = [
             Action::DescribeApi,
         ],
     ),
+];
+/// What takes a key that does not sign.
+const USES_OTHERS: [Action; 7] = [
+    Action::Encrypt,
+    Action::Decrypt,
+    Action::ReEncryptFrom,
+    Action::GenerateDataKey,
+    Action::GenerateMac,
+    Action::VerifyMac,
+    Action::DeriveSharedSecret,
 ];
 /// What a team may do: the first with its own keys, the second at all.
 const TEAM_KEYS: [Action; 3] = [Action::GetKey, Action::SignMessage, Action::VerifySignature];
@@ -170,6 +198,10 @@ impl Who {
             (Action::CreateKey, _) | (_, Target::Gateway | Target::Nothing) => "ok",
             (_, Target::Key) if !self.may(action, key) => "PermissionDenied KEY_ACCESS_DENIED",
             (_, Target::Key) if key.about.is_none() => "NotFound KEY_NOT_FOUND",
+            // The keys of the model sign, and that is all.
+            (action, Target::Key) if USES_OTHERS.contains(&action) => {
+                "FailedPrecondition KEY_PURPOSE_MISMATCH"
+            }
             (_, Target::Key) => "ok",
         }
     }

@@ -95,6 +95,9 @@ pub(crate) fn body(rpc: Rpc) -> Bytes {
         .encode_to_vec(),
         Rpc::SignMessage => ask::sign(KEY, "text").encode_to_vec(),
         Rpc::VerifySignature => ask::verify(KEY, "text", "no signature").encode_to_vec(),
+        Rpc::GenerateRandom => {
+            proto::GenerateRandomRequest { length_bytes: 32, ..Default::default() }.encode_to_vec()
+        }
         Rpc::GetBackend => proto::GetBackendRequest { name: "soft".into() }.encode_to_vec(),
         Rpc::HealthCheck | Rpc::HealthWatch => HealthCheckRequest::default().encode_to_vec(),
         Rpc::Reflect => v1::ServerReflectionRequest {

@@ -1,0 +1,102 @@
+//! Encryption, message authentication codes, agreed secrets and random bytes.
+//!
+//! | read | for |
+//! |---|---|
+//! | `envelope` | the form of a ciphertext |
+//! | `aad` | what is authenticated with it |
+//! | `nonces` | where the nonces of device keys come from |
+//! | `cipher` | one encryption and one decryption, for all who need them |
+//!
+//! **Invariant:** no plaintext leaves before its tag and its commitment were checked, and
+//! every failure of that is one error.
+
+mod aad;
+mod cipher;
+mod data_key;
+mod decrypt;
+mod derive;
+mod encrypt;
+mod envelope;
+mod mac;
+mod nonces;
+mod random;
+mod reencrypt;
+
+use std::sync::Arc;
+
+use skms_backend::{Class, KeyBackend, KeyRef, Operation};
+
+pub(super) use self::nonces::Nonces;
+pub use self::{
+    aad::Aad,
+    data_key::{DataKey, DataKeyMade, PlaintextMode},
+    decrypt::{Decrypt, Decrypted},
+    derive::{Derive, Derived, Hkdf},
+    encrypt::{Encrypt, EncryptedMessage},
+    envelope::OVERHEAD as ENVELOPE_OVERHEAD,
+    mac::{GenerateMac, MacMade, MacVerified, VerifyMac},
+    random::{Random, RandomMade},
+    reencrypt::{ReEncrypt, ReEncrypted},
+};
+use super::Error;
+use crate::{
+    gate::Permit,
+    model::{Key, State, Version},
+};
+
+/// A version on its device, ready to be asked.
+struct Ready {
+    device: Arc<dyn KeyBackend>,
+    key: KeyRef,
+}
+
+impl Ready {
+    fn of(permit: &Permit, version: &Version) -> Result<Self, Error> {
+        match (permit.device(&version.backend), &version.key) {
+            (Some(device), Some(key)) => Ok(Self { device, key: key.clone() }),
+            _ => Err(Error::BackendGone { backend: version.backend.clone() }),
+        }
+    }
+}
+
+/// An error of a device, with the name of its backend.
+fn of_device(version: &Version, source: skms_backend::Error) -> Error {
+    Error::Backend { backend: version.backend.clone(), source }
+}
+
+/// Asks a device, and once more where the context that was asked lost its session, login
+/// or handle: it is gone by then.
+async fn asked<T, Answer>(ask: impl Fn() -> Answer) -> Result<T, skms_backend::Error>
+where
+    Answer: Future<Output = Result<T, skms_backend::Error>>,
+{
+    match ask().await {
+        Err(error) if matches!(error.class(), Class::Session | Class::Login | Class::Handle) => ask().await,
+        answer => answer,
+    }
+}
+
+/// The answer to the only input.
+fn only<T>(
+    answers: Vec<Result<T, skms_backend::Error>>,
+    operation: Operation,
+) -> Result<T, skms_backend::Error> {
+    let nothing = || Err(skms_backend::Error::new(Class::Broken, operation));
+    answers.into_iter().next().unwrap_or_else(nothing)
+}
+
+/// Whether a version may undo what it did before: decrypt, or check a code. A time limit
+/// on a key does not concern that.
+fn may_process(key: &Key, version: &Version) -> Result<(), Error> {
+    if version.state != State::Enabled {
+        return Err(Error::State { key: key.id.clone(), version: version.number, state: version.state });
+    }
+    if version.number < key.min_process {
+        return Err(Error::BelowMinimum {
+            key: key.id.clone(),
+            version: version.number,
+            minimum: key.min_process,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! The service `CryptoService`.
+
+mod aad;
+mod cipher;
+mod secrets;
+
+use tonic::{Request, Response, Status};
+
+use super::key_management::{closed, opened};
+use crate::{
+    keys::Keyring,
+    proto::{self, crypto_service_server::CryptoService},
+};
+
+/// The service, over the use cases.
+pub(super) struct Service {
+    keyring: Keyring,
+}
+
+impl Service {
+    pub(super) const fn new(keyring: Keyring) -> Self {
+        Self { keyring }
+    }
+}
+
+#[tonic::async_trait]
+impl CryptoService for Service {
+    async fn encrypt(
+        &self,
+        request: Request<proto::EncryptRequest>,
+    ) -> Result<Response<proto::EncryptResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.encrypt(&call, request).await)
+    }
+
+    async fn decrypt(
+        &self,
+        request: Request<proto::DecryptRequest>,
+    ) -> Result<Response<proto::DecryptResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.decrypt(&call, request).await)
+    }
+
+    async fn re_encrypt(
+        &self,
+        request: Request<proto::ReEncryptRequest>,
+    ) -> Result<Response<proto::ReEncryptResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.reencrypt(&call, request).await)
+    }
+
+    async fn generate_data_key(
+        &self,
+        request: Request<proto::GenerateDataKeyRequest>,
+    ) -> Result<Response<proto::GenerateDataKeyResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.data_key(&call, request).await)
+    }
+
+    async fn generate_random(
+        &self,
+        request: Request<proto::GenerateRandomRequest>,
+    ) -> Result<Response<proto::GenerateRandomResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.random(&call, &request).await)
+    }
+
+    async fn generate_mac(
+        &self,
+        request: Request<proto::GenerateMacRequest>,
+    ) -> Result<Response<proto::GenerateMacResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.generate_mac(&call, request).await)
+    }
+
+    async fn verify_mac(
+        &self,
+        request: Request<proto::VerifyMacRequest>,
+    ) -> Result<Response<proto::VerifyMacResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.verify_mac(&call, request).await)
+    }
+
+    async fn derive_shared_secret(
+        &self,
+        request: Request<proto::DeriveSharedSecretRequest>,
+    ) -> Result<Response<proto::DeriveSharedSecretResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.derive(&call, request).await)
+    }
+}
