@@ -89,6 +89,7 @@ impl Authenticator {
                 roles: user.roles.clone(),
                 tenant: user.tenant.clone(),
                 expires: None,
+                once: None,
             });
             (user.uid, caller)
         });
@@ -155,6 +156,18 @@ impl Authenticator {
             return None;
         }
         Some(entry.caller.clone())
+    }
+
+    /// Takes note that a call of this caller is about to change something. To be asked
+    /// when nothing else stands against the call at the door: a token that is good for
+    /// one change is used up by that, whatever comes of the call.
+    ///
+    /// # Errors
+    /// The token, or another of its id, was used up before; it has no id; or too many
+    /// are remembered.
+    pub fn spend(&self, caller: &Caller) -> Result<(), Refusal> {
+        let Some(once) = caller.once() else { return Ok(()) };
+        once.spend((self.0.clock.wall(), self.0.clock.steady()))
     }
 
     /// Whether the certificate is that of a proxy, which carries the tokens of others.
@@ -255,8 +268,6 @@ impl Authenticator {
             issuer.ok_or(Refusal::new(Reason::TokenIssuerUntrusted, "an issuer that is not configured"))?;
         let verified = issuer.verify(token, &unverified).await?;
         let claims = verified.claims;
-        let (wall, steady) = (self.0.clock.wall(), self.0.clock.steady());
-        let left = claims.expires.duration_since(wall).unwrap_or_default();
         Ok(Entry {
             caller: verified.caller,
             id: claims.id,
@@ -265,7 +276,7 @@ impl Authenticator {
             keys: verified.generation,
             // None has this number, so the first comparison is always made.
             denied: AtomicU64::new(u64::MAX),
-            ends: (claims.expires, steady.checked_add(left).unwrap_or(steady)),
+            ends: verified.ends,
         })
     }
 

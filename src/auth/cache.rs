@@ -16,7 +16,7 @@ use aws_lc_rs::digest;
 use quick_cache::sync::Cache;
 use tokio::time::Instant;
 
-use super::{Caller, issuer::Issuer};
+use super::{Caller, issuer::Issuer, replay::Moment};
 
 /// The tokens.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(super) struct Entry {
     pub(super) denied: AtomicU64,
     /// Its end on the wall clock, and on the one that nobody sets: a clock that is
     /// turned back does not bring it to life again.
-    pub(super) ends: (SystemTime, Instant),
+    pub(super) ends: Moment,
 }
 
 impl Entry {
@@ -67,7 +67,8 @@ impl Tokens {
     }
 }
 
-/// What stands for a token in memory: the token itself is not kept.
+/// What stands for a token, or for its id, in memory: the token itself is not kept.
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Fingerprint([u8; 32]);
 
 impl Fingerprint {

@@ -10,6 +10,8 @@ use std::{
 use aws_lc_rs::digest;
 use skms_backend::Flow;
 
+use super::replay::Once;
+
 /// How a caller proved who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Method {
@@ -60,6 +62,8 @@ pub(super) struct Proof {
     pub(super) tenant: Option<String>,
     /// When the proof ends; `None` where it does not by itself.
     pub(super) expires: Option<SystemTime>,
+    /// Its token, where that is good for one change.
+    pub(super) once: Option<Once>,
 }
 
 impl Caller {
@@ -89,6 +93,7 @@ impl Caller {
             roles: BTreeSet::new(),
             tenant: None,
             expires: None,
+            once: None,
         })
     }
 
@@ -146,6 +151,11 @@ impl Caller {
         self.0.proof.expires
     }
 
+    /// Its token, where that is good for one change.
+    pub(super) fn once(&self) -> Option<&Once> {
+        self.0.proof.once.as_ref()
+    }
+
     /// A digest of everything a decision may depend on: method, issuer, subject,
     /// tenant and roles. Two callers of the same digest are the same to a policy.
     #[must_use]
@@ -172,7 +182,7 @@ impl Caller {
         tenant: Option<String>,
     ) -> Self {
         let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
-        Self::new(Proof { method, issuer, subject, roles, tenant, expires: None })
+        Self::new(Proof { method, issuer, subject, roles, tenant, expires: None, once: None })
     }
 
     /// A caller for the tests of other floors.
@@ -186,6 +196,7 @@ impl Caller {
             roles: roles.iter().map(|&role| role.to_owned()).collect(),
             tenant: tenant.map(str::to_owned),
             expires: None,
+            once: None,
         })
     }
 }

@@ -10,7 +10,7 @@ use super::{
     caller::Proof,
     claims::Claims,
     clock::Clock,
-    config::{self, Algorithm, CertificateBound, JwksSource, Name},
+    config::{self, Algorithm, CertificateBound, JwksSource, Name, SingleUse},
     error::{self, Error},
     fetch,
     jws::{Unverified, media_type},
@@ -18,6 +18,7 @@ use super::{
     published::{Published, Version},
     refusal::Refusal,
     remote::{Remote, Requests},
+    replay::{Moment, Once, Used},
 };
 use crate::{model::Reason, telemetry::metrics};
 
@@ -31,6 +32,8 @@ pub(super) struct Issuer {
     validations: Vec<(Algorithm, Validation)>,
     pub(super) published: Arc<Published>,
     keys: Keys,
+    /// The tokens that were used up, where they are good for one change.
+    used: Option<Arc<Used>>,
     clock: Clock,
 }
 
@@ -45,6 +48,8 @@ enum Keys {
 pub(super) struct Verified {
     pub(super) caller: Caller,
     pub(super) claims: Claims,
+    /// When it ends.
+    pub(super) ends: Moment,
     /// The keys that it was checked with.
     pub(super) generation: u64,
 }
@@ -82,6 +87,10 @@ impl Issuer {
             config: config.clone(),
             published,
             keys,
+            used: match config.single_use {
+                SingleUse::Never => None,
+                SingleUse::ForChanges => Some(Arc::default()),
+            },
             clock,
         };
         issuer.reload()?;
@@ -137,10 +146,14 @@ impl Issuer {
             Found::None => return Err(Refusal::signature("no such key")),
         };
         jsonwebtoken::decode::<IgnoredAny>(token, key, validation).map_err(|error| refusal(error.kind()))?;
-        let claims = Claims::judge(claims, &self.config, self.clock.wall())?;
+        let (wall, steady) = (self.clock.wall(), self.clock.steady());
+        let claims = Claims::judge(claims, &self.config, wall)?;
         if self.config.certificate_bound == CertificateBound::Required && claims.certificate.is_none() {
             return Err(Refusal::certificate("bound to no certificate"));
         }
+        let left = claims.expires.duration_since(wall).unwrap_or_default();
+        let ends = (claims.expires, steady.checked_add(left).unwrap_or(steady));
+        let once = self.used.clone().map(|used| Once { used, id: claims.id.clone(), ends });
         let caller = Caller::new(Proof {
             method: Method::Token,
             issuer: self.name.to_string(),
@@ -148,8 +161,9 @@ impl Issuer {
             roles: claims.roles.clone(),
             tenant: claims.tenant.clone(),
             expires: Some(claims.expires),
+            once,
         });
-        Ok(Verified { caller, claims, generation: keys.generation })
+        Ok(Verified { caller, claims, ends, generation: keys.generation })
     }
 
     /// The keys, fetched again where the one that is wanted is not among them.

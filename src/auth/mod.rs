@@ -5,6 +5,8 @@
 //!                               (keys: published ← file, remote)  │
 //!   certificate ──── certificate ─────────────────────────────────┼─ deny ── Caller
 //!   uid ──────────── [auth.unix] ─────────────────────────────────┘
+//!
+//!   Caller ── a change ── replay: its token, where it is good for one
 //! ```
 //!
 //! **Invariant:** a [`Caller`] can be made nowhere else.
@@ -32,6 +34,7 @@ mod keys;
 mod published;
 mod refusal;
 mod remote;
+mod replay;
 #[cfg(test)]
 mod tests;
 
@@ -41,7 +44,7 @@ pub use self::{
     caller::{Caller, Method},
     config::{
         Algorithm, Authority, CertificateBound, Config, Identity, Issuer as IssuerConfig, JwksSource,
-        JwksSourceError, LocalUser, Name, NameError, Subject,
+        JwksSourceError, LocalUser, Name, NameError, SingleUse, Subject,
     },
     error::Error,
     keys::Error as KeysError,

@@ -47,8 +47,11 @@ impl Refusal {
             Reason::TokenSignatureInvalid => "the token is not signed by a key of its issuer",
             Reason::TokenIssuerUntrusted => "the issuer of the token is not trusted here",
             Reason::TokenAudienceMismatch => "the token is for somebody else",
-            Reason::TokenRevoked => "the proof of who makes the call was revoked",
+            Reason::TokenRevoked => "the proof of who makes the call was revoked, or is used up",
             Reason::ClientCertificateRequired => "the call must come with another client certificate",
+            Reason::RateLimited => {
+                "too many tokens of the issuer are used up; try again when some have ended"
+            }
             // No refusal has any other.
             _ => "the call is not authenticated",
         }

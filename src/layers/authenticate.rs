@@ -10,9 +10,9 @@ use super::{Arrived, Guards};
 use crate::{
     audit::Refused,
     auth::{Caller, Evidence, Refusal},
-    model::Reason,
+    model::{Action, Reason},
     rpc::status,
-    telemetry::metrics,
+    telemetry::{Limit, metrics},
 };
 
 /// A second place where a token could stand. It never counts as one, only as one too
@@ -49,7 +49,7 @@ pub(super) async fn caller(
     let alone = !evidence.certificate.is_some_and(|certificate| guards.authenticator.is_proxy(certificate));
     if alone && let Err(exceeded) = guards.rates.may_try(&arrived.peer.source) {
         metrics().rate_limited(exceeded.limit.label());
-        refused(guards, arrived, Reason::RateLimited, "too many failed authentications").await;
+        refused(guards, arrived, None, Reason::RateLimited, "too many failed authentications").await;
         return Err(status::rate_limited(&exceeded, arrived.request_id).into_http());
     }
     match guards.authenticator.caller(&evidence).await {
@@ -63,18 +63,44 @@ pub(super) async fn caller(
     }
 }
 
+/// Nothing, or the answer to a caller whose token is not good for this change. What
+/// changes nothing may be asked for as often as ever.
+pub(super) async fn spent(
+    guards: &Guards,
+    caller: &Caller,
+    action: Action,
+    arrived: &Arrived<'_>,
+) -> Result<(), Response<Body>> {
+    if !action.mutates() {
+        return Ok(());
+    }
+    let Err(refusal) = guards.authenticator.spend(caller) else { return Ok(()) };
+    match refusal.reason {
+        Reason::RateLimited => metrics().rate_limited(Limit::Tokens),
+        reason => metrics().auth_failure(reason),
+    }
+    refused(guards, arrived, Some(caller), refusal.reason, refusal.detail).await;
+    Err(status::refusal(refusal.reason, refusal.text(), arrived.request_id).into_http())
+}
+
 /// The answer to somebody who is no caller.
 async fn stranger(guards: &Guards, arrived: &Arrived<'_>, refusal: Refusal) -> Response<Body> {
     let Refusal { reason, detail } = refusal;
     metrics().auth_failure(reason);
-    refused(guards, arrived, reason, detail).await;
+    refused(guards, arrived, None, reason, detail).await;
     status::refusal(reason, refusal.text(), arrived.request_id).into_http()
 }
 
-async fn refused(guards: &Guards, arrived: &Arrived<'_>, reason: Reason, detail: &'static str) {
+async fn refused(
+    guards: &Guards,
+    arrived: &Arrived<'_>,
+    caller: Option<&Caller>,
+    reason: Reason,
+    detail: &'static str,
+) {
     let record = Refused {
-        source: &arrived.peer.source,
-        caller: None,
+        source: caller.map_or(&*arrived.peer.source, Caller::id),
+        caller,
         peer: &arrived.peer.address,
         certificate: arrived.peer.fingerprint.as_deref(),
         request_id: arrived.request_id,

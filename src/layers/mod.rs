@@ -202,6 +202,7 @@ async fn admission(
     // That there is no such method is told by tonic, and to those who are known only.
     let Some(Access::Action(action)) = rpc.map(Rpc::access) else { return Ok(None) };
     let decision = authorize::may_call(guards, &caller, action, arrived).await?;
+    authenticate::spent(guards, &caller, action, arrived).await?;
     let call = Call {
         caller,
         peer: Arc::clone(&peer.address),

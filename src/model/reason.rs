@@ -36,7 +36,8 @@ reasons! {
     TokenIssuerUntrusted = "TOKEN_ISSUER_UNTRUSTED",
     /// The token is for somebody else.
     TokenAudienceMismatch = "TOKEN_AUDIENCE_MISMATCH",
-    /// The token, its subject, tenant or certificate was revoked.
+    /// The token, its subject, tenant or certificate was revoked; or the token was good
+    /// for one change, and was used for it.
     TokenRevoked = "TOKEN_REVOKED",
     /// The call must come with a client certificate, or with another one.
     ClientCertificateRequired = "CLIENT_CERTIFICATE_REQUIRED",

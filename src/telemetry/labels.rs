@@ -145,6 +145,8 @@ labels! {
         Key = "key",
         /// That of failed authentications of an address.
         Address = "address",
+        /// That of the tokens of an issuer that are good for one change.
+        Tokens = "tokens",
     }
 
     /// Why a connection was not taken.

@@ -190,7 +190,7 @@ impl Metrics {
             auth_failures: list.table(
                 Table::with(Counter::default, AUTH_FAILURES.map(AuthFailure)),
                 "auth_failures",
-                "Calls of which it is not known who made them, by the reason in the answer",
+                "Calls whose proof of who made them was refused, by the reason in the answer",
             ),
             denied: list.table(
                 Table::with(Counter::default, Step::all()),

@@ -30,6 +30,7 @@ mod refusals;
 mod reload;
 mod renewal;
 mod repeat;
+mod replay;
 mod roles;
 mod rotate;
 mod shares;

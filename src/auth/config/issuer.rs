@@ -50,6 +50,10 @@ pub struct Issuer {
     /// Which of its tokens are bound to a client certificate.
     #[serde(default)]
     pub certificate_bound: CertificateBound,
+    /// Which calls use up its tokens. What was used up is remembered until the token
+    /// has ended, by one process: a restart forgets it, so let the tokens be short-lived.
+    #[serde(default)]
+    pub single_use: SingleUse,
     /// Time between two fetches of its keys.
     #[serde(default = "refresh", with = "humantime_serde")]
     pub refresh: Duration,
@@ -70,6 +74,18 @@ pub enum CertificateBound {
     IfPresent,
     /// All; one that is not is refused.
     Required,
+}
+
+/// Which calls use up a token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SingleUse {
+    /// None: it is good for any number of calls until it ends.
+    #[default]
+    Never,
+    /// Those that change something, such as CreateKey: it is good for one, and must have
+    /// an id (`jti`). All others may be made as often as ever.
+    ForChanges,
 }
 
 impl Issuer {

@@ -15,7 +15,7 @@ use serde::Deserialize;
 pub use self::{
     algorithm::Algorithm,
     authority::{Authority, Identity, Subject},
-    issuer::{CertificateBound, Issuer},
+    issuer::{CertificateBound, Issuer, SingleUse},
     source::{JwksSource, JwksSourceError},
 };
 use crate::model::BadValue;

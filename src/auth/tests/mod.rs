@@ -9,6 +9,7 @@ mod configuration;
 mod form;
 mod idp;
 mod remote;
+mod replay;
 mod server;
 mod signatures;
 

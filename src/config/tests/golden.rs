@@ -103,6 +103,12 @@ const MISTAKES: &[(&str, &str)] = &[
          localhost); use `https://`",
     ),
     (
+        "[auth.issuers.corp]\nissuer = 'i'\naudiences = ['a']\nalgorithms = ['ES256']\njwks = 'file:k'\n\
+         single_use = 'for-change'\n",
+        "x.toml:6: `auth.issuers.corp.single_use`: unknown value; did you mean `for-changes`? known are \
+         `never`, `for-changes`",
+    ),
+    (
         "[auth.issuers.Corp]\n",
         "x.toml:1: `auth.issuers.Corp`: not a name that can be used here; use 1 to 32 of `a-z`, `0-9` and \
          `-`",
