@@ -26,7 +26,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{oneshot, watch};
-use tracing::{debug, error, warn};
+use tracing::{Span, debug, error, warn};
 
 pub use self::config::{WorkersConfig, WorkersStatus};
 use self::queue::{Queue, Ticket};
@@ -191,11 +191,14 @@ impl<D: Device> Workers<D> {
         }
         let observer = Arc::clone(&self.shared.observer);
         let (answer, result) = oneshot::channel();
+        // What is logged on the thread of a device is said of the call it works for.
+        let call = Span::current();
         let work: Work<D> = Box::new(move |context| {
             // Its caller went while it was being handed over.
             if answer.is_closed() {
                 return None;
             }
+            let _call = call.entered();
             let outcome = match context {
                 Ok((device, context)) => {
                     let begun = Instant::now();
