@@ -20,6 +20,7 @@ use futures_util::FutureExt;
 use parking_lot::Mutex;
 use skms_backend::{Capabilities, KeyBackend, OpContext, ProtectionLevel};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
 
 use crate::{
     audit::{self, Facts, Outcome, Phase, Record},
@@ -179,7 +180,7 @@ impl Gate {
         };
         // Dropped with this future when the caller hangs up.
         let _abandon = pass.abandoned.clone().drop_guard();
-        let task = self.inside.tasks.spawn(pass.through(work));
+        let task = self.inside.tasks.spawn(pass.through(work).in_current_span());
         if action.mutates() {
             // A device is given up at the caller's deadline by its pool. What
             // changes the catalog goes on, and only its caller stops waiting.

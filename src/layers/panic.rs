@@ -17,7 +17,7 @@ pub(super) async fn contained(
     match AssertUnwindSafe(response).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
-            error!(request_id, "a handler panicked");
+            error!("a handler panicked");
             status::refusal(Reason::Internal, "the gateway failed", request_id).into_http()
         }
     }

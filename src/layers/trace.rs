@@ -1,12 +1,15 @@
-//! The id of a call, its line in the log, and its span.
+//! The id of a call, its line in the log, and its spans.
 //!
-//! The span is a part of the caller's trace where the caller names one. It is made
-//! only where somebody wants it: a collector of traces, or a log at level `debug`.
+//! There are two. One is of the log: it puts the id of the call, and of the trace that
+//! its caller names, into every line that is written for it, so it is there for every
+//! call and carries no more than that. The other is for a collector of traces, a part of
+//! the caller's trace, and made only where there is one. It ends with the call; what a
+//! device still does for nobody keeps only the first.
 
 use std::{sync::Arc, time::Instant};
 
 use http::{Request, Uri};
-use tracing::{Span, debug, debug_span, field::Empty};
+use tracing::{Span, debug, field::Empty, info_span};
 use uuid::Uuid;
 
 use crate::{
@@ -19,7 +22,8 @@ pub(super) struct Trace {
     request_id: Arc<str>,
     uri: Uri,
     begun: Instant,
-    span: Span,
+    logged: Span,
+    traced: Span,
 }
 
 impl Trace {
@@ -27,42 +31,59 @@ impl Trace {
     /// another's.
     pub(super) fn begin<B>(request: &Request<B>, rpc: Option<Rpc>) -> Self {
         let mut buffer = Uuid::encode_buffer();
-        let request_id = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
+        let request_id = &*Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
         let name = rpc.map_or("unknown", Rpc::name);
-        let span = debug_span!(
+        let trace = telemetry::Trace::of(request.headers());
+        let logged = info_span!(
             target: telemetry::CALL,
+            "call",
+            rpc = name,
+            request_id,
+            trace_id = trace.as_ref().map(telemetry::Trace::id),
+        );
+        let traced = info_span!(
+            target: telemetry::TRACED,
+            parent: None,
             "request",
             otel.name = name,
             otel.kind = "server",
             otel.status_code = Empty,
             rpc.system = "grpc",
             rpc.grpc.status_code = Empty,
-            request_id = &*request_id,
-            trace_id = Empty,
+            request_id,
         );
-        if !span.is_disabled() {
-            telemetry::follow(&span, request.headers());
+        if let Some(trace) = trace
+            && !traced.is_disabled()
+        {
+            trace.adopt(&traced);
         }
-        Self { request_id: (&*request_id).into(), uri: request.uri().clone(), begun: Instant::now(), span }
+        Self {
+            request_id: request_id.into(),
+            uri: request.uri().clone(),
+            begun: Instant::now(),
+            logged,
+            traced,
+        }
     }
 
     pub(super) const fn request_id(&self) -> &Arc<str> {
         &self.request_id
     }
 
+    /// The span of the log.
     pub(super) fn span(&self) -> Span {
-        self.span.clone()
+        self.logged.clone()
     }
 
     /// The call ends.
     pub(super) fn end(self, code: Code) {
         let (number, latency_us) = (code.number(), self.begun.elapsed().as_micros());
-        if !self.span.is_disabled() {
-            self.span.record("rpc.grpc.status_code", number);
+        if !self.traced.is_disabled() {
+            self.traced.record("rpc.grpc.status_code", number);
             if code.class() == Class::Failed {
-                self.span.record("otel.status_code", "ERROR");
+                self.traced.record("otel.status_code", "ERROR");
             }
         }
-        debug!(request_id = %self.request_id, path = self.uri.path(), code = number, latency_us, "call served");
+        debug!(path = self.uri.path(), code = number, latency_us, "call served");
     }
 }

@@ -29,7 +29,7 @@ const RETRY_DEVICE: Duration = Duration::from_secs(1);
 pub(crate) fn of(error: &Error, request_id: &str) -> Status {
     let reason = error.reason();
     let code = code(reason);
-    log(error, code, request_id);
+    log(error, code);
     let mut details = details(reason, metadata(error), request_id);
     if let Error::Invalid { violations } = error {
         add_violations(&mut details, violations);
@@ -238,7 +238,7 @@ const fn exceeded(error: &Error) -> Option<&Exceeded> {
 
 /// Causes are for the operator: an error of the gateway or of a device is
 /// somebody's work, one of a caller is not.
-fn log(error: &Error, code: Code, request_id: &str) {
+fn log(error: &Error, code: Code) {
     let told = chain(error);
     match code {
         // Told by the metrics, and by the audit log once; a flood of calls must not
@@ -248,13 +248,13 @@ fn log(error: &Error, code: Code, request_id: &str) {
             Error::Gate { source: GateError::RateLimited { .. } | GateError::Audit { .. } }
         ) =>
         {
-            tracing::debug!(request_id, "{told}");
+            tracing::debug!("{told}");
         }
-        Code::Internal | Code::DataLoss => error!(request_id, "{told}"),
+        Code::Internal | Code::DataLoss => error!("{told}"),
         Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted => {
-            warn!(request_id, "{told}");
+            warn!("{told}");
         }
-        _ => tracing::debug!(request_id, "{told}"),
+        _ => tracing::debug!("{told}"),
     }
 }
 

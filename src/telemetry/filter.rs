@@ -7,6 +7,8 @@ use std::{fmt, str::FromStr};
 use serde::Deserialize;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
+use super::{CALL, TRACED};
+
 /// A filter of `tracing`, such as `info` or `info,skms::gate=debug`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
@@ -17,7 +19,9 @@ impl Filter {
         // The PKCS#11 binding logs as an error what is an answer: that a mechanism
         // or an attribute is not there. What matters comes back as an error value.
         let quiet = if self.0.contains("cryptoki") { "" } else { "cryptoki=off," };
-        EnvFilter::try_new(format!("{quiet}{}", self.0)).map_err(|_| FilterError(self.0.clone()))
+        // Whose call a line is about is worth as much at `warn`, and in one module alone.
+        let spans = format!("{CALL}=info,{TRACED}=off");
+        EnvFilter::try_new(format!("{quiet}{},{spans}", self.0)).map_err(|_| FilterError(self.0.clone()))
     }
 }
 

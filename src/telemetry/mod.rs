@@ -33,13 +33,17 @@ pub use self::{
     filter::{Filter, FilterError},
     labels::{Class, Code, Crowded, Handshake, Limit, Malformed, Outcome, Reloaded, Step},
     metrics::{AuditState, DeviceTimes, Metrics, Pool, metrics},
-    trace_context::follow,
+    trace_context::Trace,
     traces::{Config as Traces, Endpoint, EndpointError},
 };
 
-/// The target of the span of a call, at level `debug`: traces have it whatever is
-/// logged, and nobody makes it where neither traces nor the log want it.
+/// The target of the span that puts the id of a call, and of its trace, into each line
+/// that is logged for it: at every level, whatever the filter says of other modules.
 pub const CALL: &str = "skms::call";
+
+/// The target of the span that is sent to a collector. The log never has it, and nobody
+/// makes it where nothing is sent.
+pub const TRACED: &str = "skms::traced";
 
 /// What is logged and how: the section `[log]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -111,8 +115,9 @@ where
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = match config.format {
         Format::Human => lines.with_ansi(colours).boxed(),
-        // The fields of the event stand beside its time and level, where collectors look for them.
-        Format::Json => lines.json().flatten_event(true).boxed(),
+        // The fields of the event stand beside its time and level, where collectors look for
+        // them. Of spans there is the one of the call, and once is enough.
+        Format::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     let (filter, handle) = reload::Layer::new(config.level.parse()?);
     let spans = traces.map(|traces| {
@@ -124,7 +129,7 @@ where
             .with_threads(false)
             .with_level(false)
             .with_target(false)
-            .with_filter(Targets::new().with_target(CALL, LevelFilter::DEBUG))
+            .with_filter(Targets::new().with_target(TRACED, LevelFilter::INFO))
     });
     Ok((registry().with(lines.with_filter(filter)).with(spans), handle))
 }

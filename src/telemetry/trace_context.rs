@@ -11,7 +11,7 @@ use opentelemetry::{
     trace::TraceContextExt as _,
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tracing::Span;
+use tracing::{Span, Value, field::display};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 const PARENT: &str = "traceparent";
@@ -23,13 +23,27 @@ const BYTES: usize = 55;
 /// as it would be sent with every span.
 const STATE_BYTES: usize = 512;
 
-/// Makes `span`, which has just begun, a part of the trace that the headers name, if
-/// they do, and notes that trace in its field `trace_id`.
-pub fn follow(span: &Span, headers: &HeaderMap) {
-    let Some(parent) = parent(headers) else { return };
-    span.record("trace_id", tracing::field::display(parent.span().span_context().trace_id()));
-    // Where no traces are sent, the log has the number all the same.
-    let _ = span.set_parent(parent);
+/// The trace that a caller names.
+pub struct Trace(Context);
+
+impl Trace {
+    /// The one that these headers name, if they do.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Option<Self> {
+        parent(headers).map(Self)
+    }
+
+    /// Its number, for the log: 32 hexadecimal digits.
+    #[must_use]
+    pub fn id(&self) -> impl Value + use<> {
+        display(self.0.span().span_context().trace_id())
+    }
+
+    /// Makes `span`, which has just begun, a part of it.
+    pub fn adopt(self, span: &Span) {
+        // Where no traces are sent, there is nothing to be a part of.
+        let _ = span.set_parent(self.0);
+    }
 }
 
 fn parent(headers: &HeaderMap) -> Option<Context> {

@@ -1,7 +1,8 @@
-//! What a gateway says of itself to those who run it: metrics, readiness, traces.
+//! What a gateway says of itself to those who run it: metrics, readiness, lines, traces.
 
 pub(crate) mod exposition;
 mod http;
+mod lines;
 mod traces;
 
 use std::{collections::BTreeMap, io::Read as _, net::TcpStream, time::Duration};
