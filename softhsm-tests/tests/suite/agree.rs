@@ -54,7 +54,7 @@ async fn both_sides_come_to_the_same_key_and_nobody_else_does() {
             }
             let mut halves = Vec::new();
             // The other side is in software, so that two implementations meet.
-            for (name, at) in [("a", backend), ("b", &"soft"), ("c", &"soft")] {
+            for (name, at) in [("a", backend), ("b", "soft"), ("c", "soft")] {
                 let id = format!("{backend}.{}.{name}", offer.key_type);
                 let key = client.create_key(agreement(&offer.key_type, &id, at)).await.unwrap();
                 halves.push((id, der(&key, &offer.key_type)));
