@@ -32,7 +32,7 @@ pub use self::{
         ReEncrypt, ReEncrypted, VerifyMac,
     },
     error::{Error, Violation},
-    filter::Filter,
+    filter::{Filter, FilterError, VersionFilter},
     limits::Limits,
     list::{List, Page},
     lookup::Shown,

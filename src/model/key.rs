@@ -33,7 +33,10 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// The name in the catalog.
+    /// Every purpose.
+    pub const ALL: [Self; 4] = [Self::SignVerify, Self::EncryptDecrypt, Self::Mac, Self::KeyAgreement];
+
+    /// The name in filters and the catalog.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -208,4 +211,56 @@ pub struct Version {
     pub created: SystemTime,
     /// When its material was made.
     pub generated: Option<SystemTime>,
+}
+
+#[cfg(test)]
+impl Key {
+    /// A P-256 key in use, with one version.
+    pub(crate) fn sample(id: &str) -> Self {
+        let version = Version::sample(1, State::Enabled);
+        Self {
+            id: id.parse().unwrap(),
+            uid: Uuid::nil(),
+            key_type: KeyType::EcP256,
+            purpose: Purpose::SignVerify,
+            signature_algorithms: vec![SignatureAlgorithm::EcdsaP256Sha256],
+            encryption_algorithms: Vec::new(),
+            protection_floor: None,
+            backend: version.backend.clone(),
+            labels: Labels::new(),
+            aliases: Vec::new(),
+            description: String::new(),
+            owner: "test/admin".to_owned(),
+            tenant: None,
+            not_before: None,
+            expires: None,
+            destroy_after: Duration::from_secs(86_400),
+            primary: 1,
+            min_protect: 0,
+            min_process: 0,
+            revision: 1,
+            created: SystemTime::UNIX_EPOCH,
+            updated: SystemTime::UNIX_EPOCH,
+            versions: vec![Arc::new(version)],
+        }
+    }
+}
+
+#[cfg(test)]
+impl Version {
+    /// A version on a backend `hsm`, without its public key.
+    pub(crate) fn sample(number: u32, state: State) -> Self {
+        Self {
+            number,
+            state,
+            backend: "hsm".parse().unwrap(),
+            protection_level: ProtectionLevel::Hsm,
+            origin: Origin::Generated,
+            key: None,
+            public_key: None,
+            check_value: None,
+            created: SystemTime::UNIX_EPOCH,
+            generated: None,
+        }
+    }
 }

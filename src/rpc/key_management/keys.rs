@@ -206,8 +206,11 @@ fn after(fields: &mut Fields, request: &proto::ListKeysRequest) -> Option<Option
 }
 
 fn filter(fields: &mut Fields, text: &str) -> Option<Filter> {
-    fields.at_most("filter", text.len(), Limits::FILTER_BYTES);
-    text.parse().map_err(|why: String| fields.fail("filter", Reason::FilterInvalid, why)).ok()
+    if text.len() > Limits::FILTER_BYTES {
+        fields.at_most("filter", text.len(), Limits::FILTER_BYTES);
+        return None;
+    }
+    text.parse().map_err(|error| fields.fail("filter", Reason::FilterInvalid, format!("{error}"))).ok()
 }
 
 fn create(
