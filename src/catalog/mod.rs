@@ -32,7 +32,7 @@ pub use self::anchors::anchors;
 pub use self::config::Config;
 pub use self::idempotency::{Idempotency, REQUEST_ID_LIFETIME};
 use self::{store::Store, view::View};
-use crate::model::{BackendName, Key, KeyId, Labels, Version};
+use crate::model::{BackendName, Key, KeyId, Labels, Order, Place, Version};
 
 /// What the gateway knows of its keys.
 pub struct Catalog {
@@ -115,16 +115,17 @@ impl Catalog {
         self.view.load().lookup(name).cloned()
     }
 
-    /// Up to `limit` keys after `after`, ordered by id, that `wanted` accepts,
-    /// from memory; and whether there may be more.
+    /// Up to `limit` keys behind `after` in this order that `wanted` accepts, from
+    /// memory; and whether there may be more.
     #[must_use]
     pub fn page(
         &self,
-        after: Option<&KeyId>,
+        order: Order,
+        after: Option<&Place>,
         limit: usize,
         wanted: impl Fn(&Key) -> bool,
     ) -> (Vec<Arc<Key>>, bool) {
-        self.view.load_full().page(after, limit, wanted)
+        self.view.load_full().page(order, after, limit, wanted)
     }
 
     /// Every intent that was neither activated nor abandoned, from memory.

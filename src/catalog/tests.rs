@@ -127,7 +127,7 @@ async fn create(catalog: &Catalog, key: Key) -> Arc<Key> {
 
 /// Everything that the view holds, to be compared.
 fn all(catalog: &Catalog) -> String {
-    let (keys, more) = catalog.page(None, usize::MAX, |_| true);
+    let (keys, more) = catalog.page(Order::default(), None, usize::MAX, |_| true);
     assert!(!more);
     format!("{keys:#?}")
 }
@@ -250,21 +250,23 @@ async fn pages_are_whole_in_order_and_filtered() {
     for name in ["c", "a", "e", "b", "d"] {
         create(&catalog, named(name, &[&format!("0-{name}")])).await;
     }
+    let order = Order::default();
+    let place = |name| Place { millis: 0, id: id(name) };
     let mut seen = Vec::new();
     let mut after = None;
     loop {
-        let (page, more) = catalog.page(after.as_ref(), 2, |key| key.id != id("b"));
+        let (page, more) = catalog.page(order, after.as_ref(), 2, |key| key.id != id("b"));
         assert!(page.len() == 2 || !more);
         seen.extend(page.iter().map(|key| key.id.to_string()));
-        after = page.last().map(|key| key.id.clone());
+        after = page.last().map(|key| Place::of(key, order.by));
         if !more {
             break;
         }
     }
     assert_eq!(seen, ["a", "c", "d", "e"]);
     // A key that went meanwhile is a place to go on from all the same.
-    let (page, more) = catalog.page(Some(&id("cc")), 9, |_| true);
+    let (page, more) = catalog.page(order, Some(&place("cc")), 9, |_| true);
     assert_eq!((page.len(), more), (2, false));
-    assert_eq!(catalog.page(Some(&id("e")), 9, |_| true).0.len(), 0);
-    assert!(catalog.page(None, 0, |_| true).1, "an empty page of keys that are there");
+    assert_eq!(catalog.page(order, Some(&place("e")), 9, |_| true).0.len(), 0);
+    assert!(catalog.page(order, None, 0, |_| true).1, "an empty page of keys that are there");
 }

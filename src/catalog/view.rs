@@ -6,13 +6,17 @@ use std::{collections::BTreeSet, ops::Bound, sync::Arc};
 use imbl::OrdMap;
 use skms_backend::{KeyRef, KeyTag};
 
-use crate::model::{BackendName, Key, KeyId, State, Version};
+use crate::model::{BackendName, Key, KeyId, Order, Place, SortBy, State, Version};
 
 /// A consistent state of the catalog.
 #[derive(Clone, Default)]
 pub(super) struct View {
     keys: OrdMap<KeyId, Arc<Key>>,
     aliases: OrdMap<KeyId, KeyId>,
+    // The same keys once more for each order by time, so that a page of any order is
+    // read from where it begins, and no key before it is looked at.
+    created: OrdMap<Place, Arc<Key>>,
+    updated: OrdMap<Place, Arc<Key>>,
 }
 
 /// What a transaction did to one key.
@@ -46,6 +50,8 @@ impl View {
         for alias in &key.aliases {
             self.aliases.insert(alias.clone(), key.id.clone());
         }
+        self.created.insert(Place::of(&key, SortBy::CreateTime), Arc::clone(&key));
+        self.updated.insert(Place::of(&key, SortBy::UpdateTime), Arc::clone(&key));
         self.keys.insert(key.id.clone(), key);
     }
 
@@ -54,6 +60,8 @@ impl View {
             for alias in &key.aliases {
                 self.aliases.remove(alias);
             }
+            self.created.remove(&Place::of(&key, SortBy::CreateTime));
+            self.updated.remove(&Place::of(&key, SortBy::UpdateTime));
         }
     }
 
@@ -61,24 +69,29 @@ impl View {
         self.keys.get(name).or_else(|| self.keys.get(self.aliases.get(name)?))
     }
 
+    /// Up to `limit` keys behind `after`, and whether there may be more.
     pub(super) fn page(
         &self,
-        after: Option<&KeyId>,
+        order: Order,
+        after: Option<&Place>,
         limit: usize,
         wanted: impl Fn(&Key) -> bool,
     ) -> (Vec<Arc<Key>>, bool) {
-        let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.clone()));
-        let mut found = self
-            .keys
-            .range((from, Bound::Unbounded))
-            .map(|(_, key)| key)
-            .filter(|key| wanted(key))
-            .take(limit.saturating_add(1))
-            .cloned()
-            .collect::<Vec<_>>();
-        let more = found.len() > limit;
-        found.truncate(limit);
-        (found, more)
+        match order.by {
+            SortBy::KeyId => {
+                let range = behind(after.map(|place| place.id.clone()), order);
+                let keys = self.keys.range(range).map(|(_, key)| key);
+                taken(directed(keys, order), limit, wanted)
+            }
+            SortBy::CreateTime => {
+                let keys = self.created.range(behind(after.cloned(), order)).map(|(_, key)| key);
+                taken(directed(keys, order), limit, wanted)
+            }
+            SortBy::UpdateTime => {
+                let keys = self.updated.range(behind(after.cloned(), order)).map(|(_, key)| key);
+                taken(directed(keys, order), limit, wanted)
+            }
+        }
     }
 
     fn versions(&self) -> impl Iterator<Item = (&Arc<Key>, &Arc<Version>)> {
@@ -102,5 +115,116 @@ impl View {
 
     pub(super) fn tags(&self) -> BTreeSet<KeyTag> {
         self.versions().filter_map(|(_, version)| Some(version.key.as_ref()?.tag)).collect()
+    }
+}
+
+/// What is behind a place in this order.
+fn behind<T>(after: Option<T>, order: Order) -> (Bound<T>, Bound<T>) {
+    let edge = after.map_or(Bound::Unbounded, Bound::Excluded);
+    if order.descending { (Bound::Unbounded, edge) } else { (edge, Bound::Unbounded) }
+}
+
+fn directed<'a>(
+    keys: impl DoubleEndedIterator<Item = &'a Arc<Key>> + 'a,
+    order: Order,
+) -> Box<dyn Iterator<Item = &'a Arc<Key>> + 'a> {
+    if order.descending { Box::new(keys.rev()) } else { Box::new(keys) }
+}
+
+fn taken<'a>(
+    keys: impl Iterator<Item = &'a Arc<Key>>,
+    limit: usize,
+    wanted: impl Fn(&Key) -> bool,
+) -> (Vec<Arc<Key>>, bool) {
+    let mut found: Vec<_> = keys.filter(|key| wanted(key)).take(limit.saturating_add(1)).cloned().collect();
+    let more = found.len() > limit;
+    found.truncate(limit);
+    (found, more)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    const KEYS: usize = 3000;
+
+    fn key(id: &str, created: u64, updated: u64) -> Key {
+        let time = |millis| UNIX_EPOCH + Duration::from_millis(millis);
+        Key { created: time(created), updated: time(updated), ..Key::sample(id) }
+    }
+
+    /// Many keys, and many of them of the same time.
+    fn view() -> View {
+        let scattered = |at: u64| at.wrapping_mul(2_654_435_761) % 997;
+        let key = |at| key(&format!("key-{at:04}"), scattered(at), scattered(at + 7));
+        View::of((0..).take(KEYS).map(key).collect())
+    }
+
+    fn orders() -> impl Iterator<Item = Order> {
+        [SortBy::KeyId, SortBy::CreateTime, SortBy::UpdateTime]
+            .into_iter()
+            .flat_map(|by| [false, true].map(|descending| Order { by, descending }))
+    }
+
+    /// The ids on all pages, one after the other.
+    fn listed(view: &View, order: Order, size: usize) -> Vec<KeyId> {
+        let (mut ids, mut after) = (Vec::new(), None);
+        loop {
+            let (keys, more) = view.page(order, after.as_ref(), size, |_| true);
+            assert!(keys.len() == size || !more, "{order}: a short page of {size}");
+            ids.extend(keys.iter().map(|key| key.id.clone()));
+            after = keys.last().map(|key| Place::of(key, order.by));
+            if !more {
+                return ids;
+            }
+        }
+    }
+
+    #[test]
+    fn pages_of_every_order_and_size_are_the_sorted_whole() {
+        let view = view();
+        for order in orders() {
+            let mut sorted: Vec<_> = view.keys.values().map(|key| Place::of(key, order.by)).collect();
+            sorted.sort_unstable();
+            if order.descending {
+                sorted.reverse();
+            }
+            let sorted: Vec<_> = sorted.into_iter().map(|place| place.id).collect();
+            assert_eq!(sorted.len(), KEYS);
+            for size in [1, 7, 100, 999, 1000, 3000, 3001, usize::MAX] {
+                assert!(listed(&view, order, size) == sorted, "{order}, pages of {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_come_change_and_go_are_in_every_order_once_or_not_at_all() {
+        let mut view = view();
+        view = view.with(Change::Removed("key-0007".parse().unwrap()));
+        view = view.with(Change::Put(Arc::new(key("key-0008", 1, 5000))));
+        view = view.with(Change::Put(Arc::new(key("newcomer", 6000, 6000))));
+        for order in orders() {
+            let ids: BTreeSet<_> = listed(&view, order, 100).into_iter().collect();
+            assert_eq!(ids.len(), KEYS, "{order}");
+            assert_eq!(listed(&view, order, 100).len(), KEYS, "{order}");
+            assert!(!ids.contains(&"key-0007".parse().unwrap()), "{order}");
+        }
+        let latest = Order { by: SortBy::UpdateTime, descending: true };
+        let (keys, _) = view.page(latest, None, 2, |_| true);
+        assert_eq!(keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["newcomer", "key-0008"]);
+    }
+
+    #[test]
+    fn a_page_goes_on_behind_a_key_that_is_gone() {
+        let view = view();
+        for order in orders() {
+            let all = listed(&view, order, usize::MAX);
+            let last = view.keys.get(&all[99]).map(|key| Place::of(key, order.by)).unwrap();
+            let without = view.with(Change::Removed(all[99].clone()));
+            let (keys, _) = without.page(order, Some(&last), 1, |_| true);
+            assert_eq!(keys[0].id, all[100], "{order}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Availability, Call, Error, Filter, Keyring, Shown};
 use crate::{
     gate::Subject,
-    model::{Action, BackendName, KeyId, State},
+    model::{Action, BackendName, Order, Place, State},
 };
 
 /// Which keys to list.
@@ -11,8 +11,10 @@ use crate::{
 pub struct List {
     /// How many at most.
     pub limit: usize,
-    /// The last key of the page before.
-    pub after: Option<KeyId>,
+    /// In what order.
+    pub order: Order,
+    /// Where the page before ended.
+    pub after: Option<Place>,
     /// Which keys.
     pub filter: Filter,
     /// Whether destroyed keys are listed too.
@@ -22,16 +24,16 @@ pub struct List {
 /// A page of keys.
 #[derive(Debug)]
 pub struct Page {
-    /// The keys, ordered by id.
+    /// The keys, in the order that was asked for.
     pub keys: Vec<Shown>,
-    /// After which key the next page begins; `None` on the last.
-    pub next: Option<KeyId>,
+    /// Where this page ends; `None` on the last.
+    pub next: Option<Place>,
     /// Backends that do not answer now.
     pub unreachable: Vec<BackendName>,
 }
 
 impl Keyring {
-    /// Lists by id the keys that the caller may see.
+    /// Lists the keys that the caller may see.
     ///
     /// # Errors
     /// What the gate refuses.
@@ -39,12 +41,13 @@ impl Keyring {
         let (catalog, gate) = (self.catalog.clone(), self.gate.clone());
         self.gate
             .admit(call, Action::ListKeys, Subject::Gateway, move |permit| async move {
-                let (keys, more) = catalog.page(request.after.as_ref(), request.limit, |key| {
+                let order = request.order;
+                let (keys, more) = catalog.page(order, request.after.as_ref(), request.limit, |key| {
                     (request.show_destroyed || key.state() != State::Destroyed)
                         && request.filter.accepts(key)
                         && permit.may(Action::GetKey, key)
                 });
-                let next = keys.last().filter(|_| more).map(|key| key.id.clone());
+                let next = keys.last().filter(|_| more).map(|key| Place::of(key, order.by));
                 let unreachable = permit
                     .backends()
                     .filter(|info| {

@@ -1,6 +1,7 @@
 //! The service `KeyManagement`.
 
 mod keys;
+mod lists;
 mod signatures;
 
 use tonic::{Request, Response, Status};

@@ -4,36 +4,71 @@
 
 use skms_backend::Hash;
 
-use crate::{model::KeyId, proto};
+use crate::{
+    model::{KeyId, Place},
+    proto,
+};
 
 /// How much of the fingerprint a token carries: enough that it does not fit
 /// another list by accident.
 const BOUND_BYTES: usize = 8;
 
-/// What a token is bound to: everything but where the page begins and how long it is.
-fn bound(request: &proto::ListKeysRequest) -> Vec<u8> {
-    let text =
-        format!("{:?} {:?} {} {}", request.filter, request.order_by, request.view, request.show_destroyed);
-    let mut digest = Hash::Sha256.digest(text.as_bytes()).as_ref().to_vec();
+/// A list that comes in pages.
+pub(super) trait Listed {
+    /// Where in it a page can end.
+    type Place;
+
+    /// Everything that a token is bound to: all but where the page begins and how
+    /// long it is.
+    fn bound(&self) -> String;
+    /// The token that this page was asked for with; empty on the first.
+    fn token(&self) -> &str;
+    fn write(place: &Self::Place) -> Vec<u8>;
+    fn read(bytes: &[u8]) -> Option<Self::Place>;
+}
+
+impl Listed for proto::ListKeysRequest {
+    type Place = Place;
+
+    fn bound(&self) -> String {
+        let (filter, order) = (&self.filter, &self.order_by);
+        // The word keeps tokens of older gateways out, which named an id alone.
+        format!("keys {filter:?} {order:?} {} {}", self.view, self.show_destroyed)
+    }
+
+    fn token(&self) -> &str {
+        &self.page_token
+    }
+
+    fn write(place: &Place) -> Vec<u8> {
+        [&place.millis.to_be_bytes(), place.id.as_str().as_bytes()].concat()
+    }
+
+    fn read(bytes: &[u8]) -> Option<Place> {
+        let (millis, id) = bytes.split_first_chunk()?;
+        let id: KeyId = std::str::from_utf8(id).ok()?.parse().ok()?;
+        Some(Place { millis: i64::from_be_bytes(*millis), id })
+    }
+}
+
+fn fingerprint<L: Listed>(request: &L) -> Vec<u8> {
+    let mut digest = Hash::Sha256.digest(request.bound().as_bytes()).as_ref().to_vec();
     digest.truncate(BOUND_BYTES);
     digest
 }
 
-/// The token for the page after `last`.
-pub(super) fn token(request: &proto::ListKeysRequest, last: &KeyId) -> String {
-    let mut token = bound(request);
-    token.extend_from_slice(last.as_str().as_bytes());
+/// The token for the page behind `last`.
+pub(super) fn token<L: Listed>(request: &L, last: &L::Place) -> String {
+    let mut token = fingerprint(request);
+    token.extend(L::write(last));
     hex::encode(token)
 }
 
-/// The last key of the page before; `None` where the token was not made for this list.
-pub(super) fn last(request: &proto::ListKeysRequest) -> Option<KeyId> {
-    let token = hex::decode(&request.page_token).ok()?;
+/// Where the page before ended; `None` where the token was not made for this list.
+pub(super) fn last<L: Listed>(request: &L) -> Option<L::Place> {
+    let token = hex::decode(request.token()).ok()?;
     let (bound_to, last) = token.split_at_checked(BOUND_BYTES)?;
-    if bound_to != bound(request) {
-        return None;
-    }
-    std::str::from_utf8(last).ok()?.parse().ok()
+    if bound_to != fingerprint(request) { None } else { L::read(last) }
 }
 
 #[cfg(test)]
@@ -43,11 +78,11 @@ mod tests {
     #[test]
     fn a_token_fits_its_own_list_and_no_other() {
         let mut request = proto::ListKeysRequest { filter: "state = enabled".into(), ..Default::default() };
-        let key: KeyId = "payroll".parse().unwrap();
-        request.page_token = token(&request, &key);
+        let place = Place { millis: 1_767_225_600_001, id: "payroll".parse().unwrap() };
+        request.page_token = token(&request, &place);
         request.page_size = 7;
-        assert_eq!(last(&request), Some(key));
-        request.filter.clear();
+        assert_eq!(last(&request), Some(place));
+        request.order_by = "create_time".into();
         assert_eq!(last(&request), None);
         for token in ["", "00", "zz", "0011223344556677", "001122334455667700"] {
             request.page_token = token.to_owned();

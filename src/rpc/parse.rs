@@ -134,6 +134,14 @@ impl Fields {
         })
     }
 
+    /// Whether the view is the full one.
+    pub(super) fn full(&mut self, view: i32) -> Option<bool> {
+        Some(match self.known("view", view)? {
+            proto::KeyView::Unspecified | proto::KeyView::Basic => false,
+            proto::KeyView::Full => true,
+        })
+    }
+
     pub(super) fn protection(&mut self, field: &str, number: i32) -> Option<Option<ProtectionLevel>> {
         use proto::ProtectionLevel as P;
         Some(match self.known(field, number)? {

@@ -128,7 +128,7 @@ fn ten_thousand_keys_are_read_at_once() {
     let begun = Instant::now();
     let catalog = shelf.open();
     println!("{KEYS} keys with an alias each: read in {} ms", begun.elapsed().as_millis());
-    assert_eq!(catalog.page(None, usize::MAX, |_| true).0.len(), 10_000);
+    assert_eq!(catalog.page(Order::default(), None, usize::MAX, |_| true).0.len(), 10_000);
     assert_eq!(catalog.lookup(&id("alias-9999")).unwrap().id, id("key-9999"));
 }
 

@@ -1,16 +1,14 @@
-//! CreateKey, GetKey, ListKeys, RotateKey and UpdateKey.
+//! CreateKey, GetKey, RotateKey and UpdateKey.
 
-use prost::Message;
 use skms_backend::{KeyType, SignatureAlgorithm};
 
 use super::Service;
 use crate::{
-    keys::{Call, Change, Create, Error, Filter, Limits, List, Rotate, Update},
-    model::{KeyId, Purpose, Reason},
+    keys::{Call, Change, Create, Error, Limits, Rotate, Update},
+    model::{Purpose, Reason},
     proto,
     rpc::{
         convert::{self, View},
-        page,
         parse::{self, Fields},
     },
 };
@@ -36,59 +34,10 @@ impl Service {
     ) -> Result<proto::KeyResponse, Error> {
         let mut fields = Fields::default();
         let key = fields.required_key_id("key_id", &request.key_id);
-        let full = full(&mut fields, request.view);
+        let full = fields.full(request.view);
         let (key, full) = fields.finish(key.zip(full))?;
         let shown = self.keyring.show(call, &key, request.version).await?;
         Ok(convert::key(&shown, View { full, version: request.version }))
-    }
-
-    pub(super) async fn list(
-        &self,
-        call: &Call,
-        request: &proto::ListKeysRequest,
-    ) -> Result<proto::ListKeysResponse, Error> {
-        let mut fields = Fields::default();
-        let full = full(&mut fields, request.view);
-        let limit = match usize::try_from(request.page_size) {
-            Ok(0) => Some(Limits::DEFAULT_PAGE_SIZE),
-            Ok(size) => Some(size.min(Limits::PAGE_SIZE)),
-            Err(_) => {
-                fields.fail("page_size", Reason::FieldInvalid, "must not be negative");
-                None
-            }
-        };
-        let after = after(&mut fields, request);
-        let filter = filter(&mut fields, &request.filter);
-        if !matches!(request.order_by.trim(), "" | "key_id" | "key_id asc") {
-            fields.fail("order_by", Reason::FieldInvalid, "only `key_id` is built yet");
-        }
-        let parsed = (|| {
-            let list = List {
-                limit: limit?,
-                after: after?,
-                filter: filter?,
-                show_destroyed: request.show_destroyed,
-            };
-            Some((list, full?))
-        })();
-        let (list, full) = fields.finish(parsed)?;
-        let listed = self.keyring.list(call, list).await?;
-        let mut next = listed.next;
-        let (mut keys, mut bytes) = (Vec::new(), 0);
-        for shown in &listed.keys {
-            let key = convert::key(shown, View { full, version: 0 });
-            bytes += key.encoded_len();
-            if bytes > PAGE_BYTES && !keys.is_empty() {
-                next = keys.last().and_then(|last: &proto::KeyResponse| last.id.parse().ok());
-                break;
-            }
-            keys.push(key);
-        }
-        Ok(proto::ListKeysResponse {
-            keys,
-            next_page_token: next.map(|last| page::token(request, &last)).unwrap_or_default(),
-            unreachable: listed.unreachable.iter().map(ToString::to_string).collect(),
-        })
     }
 
     pub(super) async fn rotate(
@@ -181,37 +130,6 @@ fn change(fields: &mut Fields, mask: Option<prost_types::FieldMask>, metadata: p
 const ETAG_BYTES: usize = 64;
 /// Far more than there are fields.
 const MASK_PATHS: usize = 32;
-
-/// A page that is longer ends before its size: most clients take 4 MiB at most.
-const PAGE_BYTES: usize = 3 * 1024 * 1024;
-
-fn full(fields: &mut Fields, view: i32) -> Option<bool> {
-    Some(match fields.known("view", view)? {
-        proto::KeyView::Unspecified | proto::KeyView::Basic => false,
-        proto::KeyView::Full => true,
-    })
-}
-
-/// `Some(None)` on the first page.
-fn after(fields: &mut Fields, request: &proto::ListKeysRequest) -> Option<Option<KeyId>> {
-    if request.page_token.is_empty() {
-        return Some(None);
-    }
-    let last = page::last(request);
-    if last.is_none() {
-        let why = "not a token of this list; begin again without one";
-        fields.fail("page_token", Reason::PageTokenInvalid, why);
-    }
-    last.map(Some)
-}
-
-fn filter(fields: &mut Fields, text: &str) -> Option<Filter> {
-    if text.len() > Limits::FILTER_BYTES {
-        fields.at_most("filter", text.len(), Limits::FILTER_BYTES);
-        return None;
-    }
-    text.parse().map_err(|error| fields.fail("filter", Reason::FilterInvalid, format!("{error}"))).ok()
-}
 
 fn create(
     fields: &mut Fields,
