@@ -213,6 +213,47 @@ impl KeyManagement for Answers {
         }))
     }
 
+    /// Three versions; the token is the number of the next.
+    async fn list_key_versions(
+        &self,
+        request: Request<proto::ListKeyVersionsRequest>,
+    ) -> Result<Response<proto::ListKeyVersionsResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        let version = request.page_token.parse().unwrap_or(3);
+        let next = version - 1;
+        Ok(Response::new(proto::ListKeyVersionsResponse {
+            versions: vec![proto::KeyVersion {
+                version,
+                state: proto::KeyState::Enabled.into(),
+                backend: "softhsm".into(),
+                ..Default::default()
+            }],
+            next_page_token: if next > 0 { next.to_string() } else { String::new() },
+        }))
+    }
+
+    /// The public key is `public:` and its format.
+    async fn get_public_key(
+        &self,
+        request: Request<proto::GetPublicKeyRequest>,
+    ) -> Result<Response<proto::GetPublicKeyResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        let public_key = Bytes::from(format!("public:{}", request.format));
+        let damage = u32::from(request.key_id == "damaged");
+        Ok(Response::new(proto::GetPublicKeyResponse {
+            key_id: request.key_id,
+            version: request.version.max(1),
+            key_type: "ec-p256".into(),
+            format: request.format,
+            public_key_crc32c: crc32c::crc32c(&public_key) ^ damage,
+            public_key,
+            public_key_sha256: Bytes::from_static(&[0xab; 32]),
+            signature_algorithms: vec![proto::SignatureAlgorithm::EcdsaP256Sha256.into()],
+            encryption_algorithms: Vec::new(),
+            version_state: proto::KeyState::Enabled.into(),
+        }))
+    }
+
     async fn rotate_key(
         &self,
         request: Request<proto::RotateKeyRequest>,

@@ -132,6 +132,28 @@ impl Client {
         self.call(self.key_management().list_keys(request)).await
     }
 
+    /// Lists one page of the versions of a key.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn list_key_versions(
+        &self,
+        request: proto::ListKeyVersionsRequest,
+    ) -> Result<proto::ListKeyVersionsResponse, Error> {
+        self.call(self.key_management().list_key_versions(request)).await
+    }
+
+    /// Asks for the public key of a version.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn public_key(
+        &self,
+        request: proto::GetPublicKeyRequest,
+    ) -> Result<proto::GetPublicKeyResponse, Error> {
+        self.call(self.key_management().get_public_key(request)).await
+    }
+
     /// Makes a new version of a key.
     ///
     /// # Errors

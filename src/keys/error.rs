@@ -71,6 +71,12 @@ pub enum Error {
         /// Its state.
         state: State,
     },
+    /// The key is secret as a whole.
+    #[error("the key `{key}` is secret as a whole and has no public half")]
+    NoPublicHalf {
+        /// The key.
+        key: KeyId,
+    },
     /// The key is for something else.
     #[error("the key `{key}` is for {}, not for {}", purpose.name(), wanted.name())]
     OtherPurpose {
@@ -216,7 +222,7 @@ impl Reasoned for Error {
                 State::Destroyed | State::GenerationFailed | State::ImportFailed => Reason::KeyDestroyed,
                 State::Enabled => Reason::Internal,
             },
-            Self::OtherPurpose { .. } => Reason::KeyPurposeMismatch,
+            Self::OtherPurpose { .. } | Self::NoPublicHalf { .. } => Reason::KeyPurposeMismatch,
             Self::DecryptionFailed => Reason::DecryptionFailed,
             Self::UsedUp { .. } => Reason::KeyUsageLimitExceeded,
             Self::NoRandom { floor: Some(_) } => Reason::ProtectionLevelUnsatisfiable,

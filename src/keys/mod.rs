@@ -15,6 +15,7 @@ mod list;
 mod lookup;
 mod permissions;
 mod placement;
+mod public;
 mod rotate;
 mod sign;
 mod sweep;
@@ -37,6 +38,7 @@ pub use self::{
     list::{List, Page},
     lookup::Shown,
     permissions::Permission,
+    public::{ListVersions, Public, VersionPage},
     rotate::Rotate,
     sign::{Encoding, Sign, Signed},
     sweep::Swept,

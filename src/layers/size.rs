@@ -36,6 +36,8 @@ pub(super) const fn largest(rpc: Rpc, payload: usize) -> usize {
         Rpc::CreateKey | Rpc::UpdateKey => 64 * 1024,
         Rpc::ListKeys | Rpc::TestPermissions => 16 * 1024,
         Rpc::GetKey
+        | Rpc::GetPublicKey
+        | Rpc::ListKeyVersions
         | Rpc::RotateKey
         | Rpc::ListBackends
         | Rpc::GetBackend

@@ -7,6 +7,8 @@ pub enum Action {
     CreateKey,
     /// See a key.
     GetKey,
+    /// See the public half of a key, to verify with it elsewhere.
+    GetPublicKey,
     /// List keys.
     ListKeys,
     /// Make a new version of a key.
@@ -62,9 +64,10 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::CreateKey,
         Self::GetKey,
+        Self::GetPublicKey,
         Self::ListKeys,
         Self::RotateKey,
         Self::UpdateKey,
@@ -98,6 +101,7 @@ impl Action {
         match self {
             Self::CreateKey => "create-key",
             Self::GetKey => "get-key",
+            Self::GetPublicKey => "get-public-key",
             Self::ListKeys => "list-keys",
             Self::RotateKey => "rotate-key",
             Self::UpdateKey => "update-key",
@@ -133,6 +137,7 @@ impl Action {
         match self {
             Self::CreateKey | Self::RotateKey | Self::UpdateKey | Self::SetKeyLabels | Self::Sweep => true,
             Self::GetKey
+            | Self::GetPublicKey
             | Self::ListKeys
             | Self::SignMessage
             | Self::VerifySignature
@@ -163,6 +168,7 @@ impl Action {
         match self {
             Self::CreateKey
             | Self::GetKey
+            | Self::GetPublicKey
             | Self::RotateKey
             | Self::UpdateKey
             | Self::SetKeyLabels

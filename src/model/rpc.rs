@@ -56,7 +56,9 @@ impl Rpc {
             Self::HealthCheck | Self::HealthWatch => Access::Public,
             Self::Reflect | Self::ReflectAlpha => Access::Action(Action::DescribeApi),
             Self::CreateKey => Access::Action(Action::CreateKey),
-            Self::GetKey => Access::Action(Action::GetKey),
+            // The versions are a part of the key.
+            Self::GetKey | Self::ListKeyVersions => Access::Action(Action::GetKey),
+            Self::GetPublicKey => Access::Action(Action::GetPublicKey),
             Self::ListKeys => Access::Action(Action::ListKeys),
             Self::RotateKey => Access::Action(Action::RotateKey),
             Self::UpdateKey => Access::Action(Action::UpdateKey),

@@ -14,6 +14,7 @@ pub const fn of_call(rpc: Rpc) -> NonZeroU32 {
     units(match rpc {
         // Looked up in memory. What signing costs besides is charged when the key is known.
         Rpc::GetKey
+        | Rpc::GetPublicKey
         | Rpc::SignMessage
         | Rpc::VerifySignature
         | Rpc::Encrypt
@@ -29,7 +30,7 @@ pub const fn of_call(rpc: Rpc) -> NonZeroU32 {
         | Rpc::HealthCheck => 1,
         // A database transaction with a flush to disk, or many answers in one.
         Rpc::CreateKey | Rpc::RotateKey | Rpc::UpdateKey => 10,
-        Rpc::ListBackends | Rpc::TestPermissions => 5,
+        Rpc::ListBackends | Rpc::TestPermissions | Rpc::ListKeyVersions => 5,
         // Up to a thousand keys, each asked of the policies.
         Rpc::ListKeys => 20,
         Rpc::HealthWatch | Rpc::Reflect | Rpc::ReflectAlpha => 10,

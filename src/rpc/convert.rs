@@ -62,7 +62,7 @@ fn versions(key: &Key, view: View) -> Vec<proto::KeyVersion> {
         .collect()
 }
 
-fn version(version: &Version) -> proto::KeyVersion {
+pub(super) fn version(version: &Version) -> proto::KeyVersion {
     proto::KeyVersion {
         version: version.number,
         state: state(version.state).into(),

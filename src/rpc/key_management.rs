@@ -2,6 +2,7 @@
 
 mod keys;
 mod lists;
+mod public_key;
 mod signatures;
 
 use tonic::{Request, Response, Status};
@@ -62,6 +63,22 @@ impl KeyManagement for Service {
     ) -> Result<Response<proto::ListKeysResponse>, Status> {
         let (call, request) = opened(request)?;
         closed(&call, self.list(&call, &request).await)
+    }
+
+    async fn list_key_versions(
+        &self,
+        request: Request<proto::ListKeyVersionsRequest>,
+    ) -> Result<Response<proto::ListKeyVersionsResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.list_versions(&call, &request).await)
+    }
+
+    async fn get_public_key(
+        &self,
+        request: Request<proto::GetPublicKeyRequest>,
+    ) -> Result<Response<proto::GetPublicKeyResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.public_key(&call, &request).await)
     }
 
     async fn rotate_key(

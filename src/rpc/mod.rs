@@ -6,6 +6,7 @@
 
 mod convert;
 mod crypto;
+mod jwk;
 mod key_management;
 mod page;
 mod parse;

@@ -51,6 +51,26 @@ impl Listed for proto::ListKeysRequest {
     }
 }
 
+impl Listed for proto::ListKeyVersionsRequest {
+    type Place = u32;
+
+    fn bound(&self) -> String {
+        format!("versions {:?} {:?}", self.key_id, self.filter)
+    }
+
+    fn token(&self) -> &str {
+        &self.page_token
+    }
+
+    fn write(place: &u32) -> Vec<u8> {
+        place.to_be_bytes().to_vec()
+    }
+
+    fn read(bytes: &[u8]) -> Option<u32> {
+        bytes.try_into().map(u32::from_be_bytes).ok()
+    }
+}
+
 fn fingerprint<L: Listed>(request: &L) -> Vec<u8> {
     let mut digest = Hash::Sha256.digest(request.bound().as_bytes()).as_ref().to_vec();
     digest.truncate(BOUND_BYTES);
@@ -88,5 +108,19 @@ mod tests {
             request.page_token = token.to_owned();
             assert_eq!(last(&request), None);
         }
+    }
+
+    #[test]
+    fn a_token_of_versions_fits_their_key() {
+        let mut request = proto::ListKeyVersionsRequest { key_id: "payroll".into(), ..Default::default() };
+        request.page_token = token(&request, &7);
+        assert_eq!(last(&request), Some(7));
+        let cut = proto::ListKeyVersionsRequest {
+            page_token: request.page_token[..request.page_token.len() - 2].to_owned(),
+            ..request.clone()
+        };
+        assert_eq!(last(&cut), None);
+        request.key_id = "other".into();
+        assert_eq!(last(&request), None);
     }
 }

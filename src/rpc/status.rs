@@ -175,7 +175,10 @@ fn metadata(error: &Error) -> HashMap<String, String> {
             ("version", version.to_string()),
             ("state", state.name().to_owned()),
         ],
-        Error::NotYetValid { key } | Error::Expired { key } | Error::OtherPurpose { key, .. } => {
+        Error::NotYetValid { key }
+        | Error::Expired { key }
+        | Error::NoPublicHalf { key }
+        | Error::OtherPurpose { key, .. } => {
             vec![("keyId", key.to_string())]
         }
         Error::BelowMinimum { key, version, .. } | Error::UsedUp { key, version } => {
@@ -212,9 +215,10 @@ fn precondition(error: &Error) -> Option<(&'static str, String)> {
         Error::State { key, version, .. } | Error::BelowMinimum { key, version, .. } => {
             format!("{key}/{version}")
         }
-        Error::NotYetValid { key } | Error::Expired { key } | Error::OtherPurpose { key, .. } => {
-            key.to_string()
-        }
+        Error::NotYetValid { key }
+        | Error::Expired { key }
+        | Error::NoPublicHalf { key }
+        | Error::OtherPurpose { key, .. } => key.to_string(),
         Error::ProtectionUnsatisfiable { key_type, .. } => key_type.to_string(),
         _ => return None,
     };

@@ -45,7 +45,7 @@ pub use encryption::{
 pub use error::{Class, Error, Operation};
 pub use key::{FoundKey, GeneratedKey, KeyRef, KeySpec, KeyTag, Pin, Selector, SignInput, Signature, Usage};
 pub use key_type::{KeyType, UnknownKeyType};
-pub use public_key::{MalformedPublicKey, PublicKey};
+pub use public_key::{MalformedPublicKey, PublicKey, PublicNumbers};
 pub use secret::{Secret, SecretRef, SecretRefError};
 pub use workers::{Cost, Device, Observer, Workers, WorkersConfig, WorkersStatus};
 

@@ -182,6 +182,26 @@ impl PublicKey {
         fingerprint
     }
 
+    /// The numbers that the key consists of. `None` where what was stored is damaged.
+    #[must_use]
+    pub fn numbers(&self) -> Option<PublicNumbers> {
+        let raw = Bytes::copy_from_slice(self.raw());
+        if self.key_type.rsa_bits().is_some() {
+            let rsa = pkcs1::RsaPublicKeyRef::from_der(&raw).ok()?;
+            return Some(PublicNumbers::Rsa {
+                modulus: Bytes::copy_from_slice(rsa.modulus.as_bytes()),
+                exponent: Bytes::copy_from_slice(rsa.public_exponent.as_bytes()),
+            });
+        }
+        let Some(field) = self.key_type.field_bytes() else {
+            return (!raw.is_empty()).then_some(PublicNumbers::Octets(raw));
+        };
+        // The first byte says that the point is not compressed.
+        let mut x = (raw.len() == 1 + 2 * field).then(|| raw.slice(1..))?;
+        let y = x.split_off(field);
+        Some(PublicNumbers::Point { x, y })
+    }
+
     /// Whether `signature` is this key's over `input`. ECDSA signatures are
     /// r‖s of fixed width. A malformed signature, an algorithm of another key
     /// type or a digest of another hash is no valid signature either.
@@ -253,6 +273,27 @@ impl PublicKey {
         }
         ParsedPublicKey::new(verification_algorithm(algorithm), self.spki.as_ref()).ok()
     }
+}
+
+/// What a public key consists of; all numbers big-endian.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublicNumbers {
+    /// RSA, without leading zeros.
+    Rsa {
+        /// The modulus.
+        modulus: Bytes,
+        /// The public exponent.
+        exponent: Bytes,
+    },
+    /// A point of a Weierstrass curve, both coordinates as long as a field element.
+    Point {
+        /// The first coordinate.
+        x: Bytes,
+        /// The second coordinate.
+        y: Bytes,
+    },
+    /// The bytes of Ed25519 (RFC 8032), X25519 (RFC 7748) or ML-DSA (FIPS 204).
+    Octets(Bytes),
 }
 
 fn verification_algorithm(algorithm: SignatureAlgorithm) -> &'static dyn VerificationAlgorithm {

@@ -4,7 +4,8 @@
 use std::{future::pending, net::SocketAddr, thread};
 
 use skms::proto::{
-    CreateKeyRequest, GetKeyRequest, KeyResponse, ListKeysRequest, ListKeysResponse, RotateKeyRequest,
+    CreateKeyRequest, GetKeyRequest, GetPublicKeyRequest, GetPublicKeyResponse, KeyResponse,
+    ListKeyVersionsRequest, ListKeyVersionsResponse, ListKeysRequest, ListKeysResponse, RotateKeyRequest,
     SignRequest, SignResponse, UpdateKeyRequest, UpdateKeyResponse, VerifyRequest, VerifyResponse,
     key_management_server::{KeyManagement, KeyManagementServer},
     sign_request::Input,
@@ -70,6 +71,20 @@ impl KeyManagement for Echo {
     }
 
     async fn list_keys(&self, _: Request<ListKeysRequest>) -> Result<Response<ListKeysResponse>, Status> {
+        Err(other())
+    }
+
+    async fn list_key_versions(
+        &self,
+        _: Request<ListKeyVersionsRequest>,
+    ) -> Result<Response<ListKeyVersionsResponse>, Status> {
+        Err(other())
+    }
+
+    async fn get_public_key(
+        &self,
+        _: Request<GetPublicKeyRequest>,
+    ) -> Result<Response<GetPublicKeyResponse>, Status> {
         Err(other())
     }
 

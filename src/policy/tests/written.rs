@@ -224,6 +224,7 @@ fn groups_show_and_do_not_use() {
         Action::ALL.into_iter().filter(|action| policies.may_call(&caller, *action).allowed).collect();
     let expected = [
         Action::GetKey,
+        Action::GetPublicKey,
         Action::ListKeys,
         Action::ListBackends,
         Action::GetBackend,

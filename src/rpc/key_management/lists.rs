@@ -1,4 +1,4 @@
-//! ListKeys.
+//! ListKeys and ListKeyVersions.
 
 use std::{fmt, str::FromStr};
 
@@ -6,7 +6,7 @@ use prost::Message;
 
 use super::Service;
 use crate::{
-    keys::{Call, Error, Limits, List},
+    keys::{Call, Error, Limits, List, ListVersions, Shown},
     model::{Place, Reason},
     proto,
     rpc::{
@@ -48,24 +48,52 @@ impl Service {
         let (list, full) = fields.finish(parsed)?;
         let by = list.order.by;
         let listed = self.keyring.list(call, list).await?;
-        let mut next = listed.next;
-        let (mut keys, mut bytes, mut last) = (Vec::new(), 0, None);
-        for shown in &listed.keys {
-            let key = convert::key(shown, View { full, version: 0 });
-            bytes += key.encoded_len();
-            if bytes > PAGE_BYTES && last.is_some() {
-                next = last;
-                break;
-            }
-            last = Some(Place::of(&shown.key, by));
-            keys.push(key);
-        }
+        let written = |shown: &Shown| convert::key(shown, View { full, version: 0 });
+        let keys = listed.keys.iter().map(|shown| (Place::of(&shown.key, by), written(shown)));
+        let (keys, cut) = fitting(keys);
+        let next = cut.or(listed.next);
         Ok(proto::ListKeysResponse {
             keys,
             next_page_token: next.map(|last| page::token(request, &last)).unwrap_or_default(),
             unreachable: listed.unreachable.iter().map(ToString::to_string).collect(),
         })
     }
+
+    pub(super) async fn list_versions(
+        &self,
+        call: &Call,
+        request: &proto::ListKeyVersionsRequest,
+    ) -> Result<proto::ListKeyVersionsResponse, Error> {
+        let mut fields = Fields::default();
+        let key = fields.required_key_id("key_id", &request.key_id);
+        let limit = limit(&mut fields, request.page_size);
+        let after = after(&mut fields, request);
+        let filter = filter(&mut fields, &request.filter);
+        let parsed = (|| Some(ListVersions { key: key?, limit: limit?, after: after?, filter: filter? }))();
+        let listed = self.keyring.list_versions(call, fields.finish(parsed)?).await?;
+        let versions = listed.versions.iter().map(|version| (version.number, convert::version(version)));
+        let (versions, cut) = fitting(versions);
+        let next = cut.or(listed.next);
+        Ok(proto::ListKeyVersionsResponse {
+            versions,
+            next_page_token: next.map(|last| page::token(request, &last)).unwrap_or_default(),
+        })
+    }
+}
+
+/// As many as a page may be long, at least one; and where it ends, if it ends before
+/// the last.
+fn fitting<P, M: Message>(all: impl Iterator<Item = (P, M)>) -> (Vec<M>, Option<P>) {
+    let (mut page, mut bytes, mut last) = (Vec::new(), 0, None);
+    for (place, message) in all {
+        bytes += message.encoded_len();
+        if bytes > PAGE_BYTES && last.is_some() {
+            return (page, last);
+        }
+        last = Some(place);
+        page.push(message);
+    }
+    (page, None)
 }
 
 fn limit(fields: &mut Fields, page_size: i32) -> Option<usize> {
@@ -98,4 +126,28 @@ fn filter<F: FromStr<Err: fmt::Display>>(fields: &mut Fields, text: &str) -> Opt
         return None;
     }
     text.parse().map_err(|error| fields.fail("filter", Reason::FilterInvalid, format!("{error}"))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_ends_before_it_is_too_long_for_clients() {
+        let version =
+            |bytes: usize| proto::KeyVersion { public_key: "x".repeat(bytes), ..Default::default() };
+        let fit = |sizes: &[usize]| {
+            let all = sizes.iter().enumerate().map(|(at, bytes)| (at, version(*bytes)));
+            let (page, cut) = fitting(all);
+            (page.len(), cut)
+        };
+        const HALF: usize = PAGE_BYTES / 2;
+        assert_eq!(fit(&[]), (0, None));
+        assert_eq!(fit(&[1, 2, 3]), (3, None));
+        assert_eq!(fit(&[HALF, HALF - 100, 9]), (3, None));
+        assert_eq!(fit(&[HALF, HALF, 9]), (1, Some(0)));
+        assert_eq!(fit(&[9, HALF, HALF, 9]), (2, Some(1)));
+        // Else nobody would ever see it.
+        assert_eq!(fit(&[PAGE_BYTES + 1, 9]), (1, Some(0)));
+    }
 }
