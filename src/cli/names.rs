@@ -7,7 +7,7 @@ use skms_backend::SignatureAlgorithm as Known;
 
 use crate::proto::{
     BackendAvailability, EncryptionAlgorithm, ExportPolicy, HashAlgorithm, KeyOrigin, KeyPurpose, KeyState,
-    ProtectionLevel, SignatureAlgorithm, SignatureEncoding,
+    ProtectionLevel, PublicKeyFormat, SignatureAlgorithm, SignatureEncoding,
 };
 
 /// An enum of the API.
@@ -45,6 +45,7 @@ named! {
     KeyPurpose "KEY_PURPOSE_",
     KeyState "KEY_STATE_",
     ProtectionLevel "PROTECTION_LEVEL_",
+    PublicKeyFormat "PUBLIC_KEY_FORMAT_",
     SignatureAlgorithm "SIGNATURE_ALGORITHM_",
     SignatureEncoding "SIGNATURE_ENCODING_",
 }
@@ -82,6 +83,8 @@ where
 pub(super) const HASHES: [&str; 6] = ["sha256", "sha384", "sha512", "sha3-256", "sha3-384", "sha3-512"];
 /// The encodings of an ECDSA signature.
 pub(super) const ENCODINGS: [&str; 2] = ["der", "p1363"];
+/// The ways to write a public key.
+pub(super) const PUBLIC_KEY_FORMATS: [&str; 4] = ["pem", "der", "jwk", "raw"];
 /// The protection levels, the weakest first.
 pub(super) const PROTECTION_LEVELS: [&str; 3] = ["software", "tpm", "hsm"];
 
@@ -110,6 +113,7 @@ mod tests {
     fn every_name_on_the_command_line_is_known_to_the_api() {
         assert!(HASHES.iter().all(|name| parse::<HashAlgorithm>(name).is_some()));
         assert!(ENCODINGS.iter().all(|name| parse::<SignatureEncoding>(name).is_some()));
+        assert!(PUBLIC_KEY_FORMATS.iter().all(|name| parse::<PublicKeyFormat>(name).is_some()));
         assert!(PROTECTION_LEVELS.iter().all(|name| parse::<ProtectionLevel>(name).is_some()));
         for algorithm in Known::ALL {
             let parsed: SignatureAlgorithm = parse(algorithm.name()).unwrap();
@@ -129,6 +133,7 @@ mod tests {
         check::<KeyPurpose>();
         check::<KeyState>();
         check::<ProtectionLevel>();
+        check::<PublicKeyFormat>();
         check::<SignatureAlgorithm>();
         check::<SignatureEncoding>();
     }

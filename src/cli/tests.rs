@@ -111,6 +111,51 @@ fn a_public_key_goes_through_a_pipe() {
 }
 
 #[test]
+fn a_public_key_is_written_in_its_format_and_whole() {
+    let shell = Shell::new();
+    for (format, number, end) in [("pem", 1, "\n"), ("der", 2, ""), ("jwk", 3, "\n"), ("raw", 4, "")] {
+        let done = shell.skms(&format!("keys public payroll --format {format}"));
+        assert_eq!((done.exit, done.text()), (0, format!("public:{number}{end}").as_str()), "{format}");
+    }
+    assert_eq!(shell.skms("keys public payroll").text(), "public:1\n");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let line = format!("keys public payroll --format raw --version 2 --out {}", path.display());
+    assert_eq!((shell.skms(&line).text(), fs::read(&path).unwrap().as_slice()), ("", b"public:4".as_slice()));
+    let expected = serde_json::json!({
+        "key_id": "payroll",
+        "version": 2,
+        "key_type": "ec-p256",
+        "format": "raw",
+        "public_key": "cHVibGljOjQ=",
+        "public_key_crc32c": crc32c::crc32c(b"public:4"),
+        "public_key_sha256": "q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=",
+        "signature_algorithms": ["ecdsa-p256-sha256"],
+        "encryption_algorithms": [],
+        "version_state": "enabled",
+    });
+    assert_eq!(shell.skms(&format!("{line} --output json")).json(), expected);
+    let done = shell.skms("keys public damaged");
+    assert_eq!((done.exit, done.text()), (1, ""));
+    let shell = Shell { interactive: true, ..Shell::new() };
+    assert_eq!(shell.skms("keys public payroll --format der").text(), "cHVibGljOjI=\n");
+    for wrong in ["keys public", "keys public payroll --format p12", "keys public payroll --version 0"] {
+        assert_eq!(shell.skms(wrong).exit, 2, "{wrong}");
+    }
+}
+
+#[test]
+fn versions_are_listed_from_all_pages() {
+    let shell = Shell::new();
+    let text = shell.skms("keys versions payroll");
+    let first: Vec<_> = text.text().lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(first, ["VERSION", "3", "2", "1"]);
+    let versions = shell.skms("keys versions payroll --output json").json();
+    assert_eq!((&versions[0]["version"], &versions[2]["state"]), (&3.into(), &"enabled".into()));
+    assert_eq!(shell.skms("keys versions missing").exit, 4);
+}
+
+#[test]
 fn a_key_that_was_made_is_named_when_its_public_key_cannot_be_written() {
     let done = Shell::new().skms("keys create ec-p256 --public-key-out /nonexistent/key.pem");
     assert_eq!(done.exit, 1);

@@ -61,8 +61,9 @@ struct ParamsView {
     description: String,
 }
 
+/// A version of a key.
 #[derive(Serialize)]
-struct VersionView {
+pub(in crate::cli) struct VersionView {
     version: u32,
     state: String,
     protection_level: String,

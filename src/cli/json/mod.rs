@@ -8,4 +8,7 @@
 mod backend;
 mod key;
 
-pub(super) use self::{backend::BackendView, key::KeyView};
+pub(super) use self::{
+    backend::BackendView,
+    key::{KeyView, VersionView},
+};

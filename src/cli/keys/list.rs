@@ -10,9 +10,20 @@ use crate::{
 /// List keys
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
-    /// Which keys, for example: state=enabled AND labels.env=prod [default: all]
+    /// Which keys, for example: state=enabled AND (labels.env=prod OR labels:urgent)
+    /// [default: all]
+    ///
+    /// AND, OR (which binds tighter), NOT and parentheses join comparisons of key_id
+    /// (`a-*` is every id that begins so), key_type, purpose, state, backend,
+    /// protection_level, owner and labels.NAME by = and !=, and of create_time,
+    /// update_time and expire_time (2027-01-31T00:00:00Z) by =, !=, <, <=, > and >=.
+    /// labels:NAME asks whether there is such a label.
     #[arg(long)]
     filter: Option<String>,
+    /// key_id, create_time or update_time, and behind it `desc` for the other way round
+    /// [default: key_id]
+    #[arg(long, value_name = "FIELD")]
+    order_by: Option<String>,
     /// How many keys to ask for at once [default: as the gateway likes]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     page_size: Option<i32>,
@@ -23,7 +34,7 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     full: bool,
     /// List destroyed keys, too
-    #[arg(long)]
+    #[arg(long = "all", visible_alias = "show-destroyed")]
     show_destroyed: bool,
 }
 
@@ -78,8 +89,39 @@ fn request(args: Args) -> ListKeysRequest {
     ListKeysRequest {
         page_size,
         filter: args.filter.unwrap_or_default(),
+        order_by: args.order_by.unwrap_or_default(),
         view: view.into(),
         show_destroyed: args.show_destroyed,
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn every_argument_arrives_in_the_request() {
+        let line = ["list", "--filter=labels:env", "--order-by=create_time desc", "--full", "--page-size=9"];
+        for (all, limit, page_size) in [("--all", "--limit=7", 7), ("--show-destroyed", "--limit=70", 9)] {
+            let line = Line::try_parse_from([&line[..], &[all, limit]].concat()).unwrap();
+            let expected = ListKeysRequest {
+                page_size,
+                filter: "labels:env".into(),
+                order_by: "create_time desc".into(),
+                view: KeyView::Full.into(),
+                show_destroyed: true,
+                ..Default::default()
+            };
+            assert_eq!(request(line.args), expected);
+        }
     }
 }

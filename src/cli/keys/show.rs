@@ -88,7 +88,8 @@ fn details(key: KeyResponse) -> String {
     text
 }
 
-fn versions(versions: Vec<KeyVersion>) -> String {
+/// One version a line.
+pub(super) fn versions(versions: Vec<KeyVersion>) -> String {
     let header = ["VERSION", "STATE", "BACKEND", "PROTECTION", "ORIGIN", "CREATED", "REMARK"];
     text::table(
         header,
