@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use skms::{client, proto};
+use skms_tests::gateway::{Gateway, Home};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
@@ -23,6 +24,16 @@ pub(crate) fn create(key_type: &str, id: &str, backend: &str) -> proto::CreateKe
 /// A key, shown in full.
 pub(crate) fn full(id: &str) -> proto::GetKeyRequest {
     proto::GetKeyRequest { key_id: id.into(), view: proto::KeyView::Full.into(), version: 0 }
+}
+
+/// The public key of the primary version.
+pub(crate) fn public(id: &str) -> proto::GetPublicKeyRequest {
+    proto::GetPublicKeyRequest { key_id: id.into(), ..Default::default() }
+}
+
+/// All versions of a key.
+pub(crate) fn versions(id: &str) -> proto::ListKeyVersionsRequest {
+    proto::ListKeyVersionsRequest { key_id: id.into(), ..Default::default() }
 }
 
 /// A new primary version.
@@ -51,6 +62,19 @@ pub(crate) fn verify(
         signature: signature.into(),
         ..Default::default()
     }
+}
+
+/// Starts the gateway anew with versions in other states than they came to be in: of
+/// each `ID` all, of `ID.NUMBER` the one.
+pub(crate) async fn stop_and_set_states(home: &Home, gateway: Gateway, states: &[(&str, &str)]) -> Gateway {
+    assert!(gateway.stop().await.success());
+    let catalog = rusqlite::Connection::open(home.path().join("catalog.db")).unwrap();
+    for (name, state) in states {
+        let sql = "UPDATE versions SET state = ?2 WHERE key_id = ?1 OR key_id || '.' || number = ?1";
+        assert!(catalog.execute(sql, [name, state]).unwrap() > 0, "{name}");
+    }
+    drop(catalog);
+    home.start()
 }
 
 /// A fresh id for a call that may be repeated.

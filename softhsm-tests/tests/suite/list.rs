@@ -3,7 +3,7 @@
 use skms::{client::Client, proto};
 use skms_tests::gateway::Home;
 
-use crate::ask::{PROGRAM, create, metadata, outcome, rotate};
+use crate::ask::{PROGRAM, create, metadata, outcome, rotate, stop_and_set_states};
 
 #[tokio::test]
 async fn a_view_shows_versions_only_when_it_is_full() {
@@ -106,6 +106,88 @@ async fn a_token_goes_on_where_its_page_ended_and_fits_no_other_list() {
 }
 
 #[tokio::test]
+async fn every_order_is_kept_over_pages_of_every_size() {
+    const KEYS: usize = 12;
+    let home = Home::software(PROGRAM);
+    let gateway = home.start();
+    let client = gateway.client().await;
+    // The ids fall while the time rises; and the first that was made is the last that changed.
+    for at in (0..KEYS).rev() {
+        client.create_key(create("ed25519", &format!("key-{at:02}"), "")).await.unwrap();
+    }
+    client.rotate_key(rotate(&format!("key-{:02}", KEYS - 1))).await.unwrap();
+    let all = client.list_keys(proto::ListKeysRequest::default()).await.unwrap().keys;
+    let time = |time: Option<prost_types::Timestamp>| time.map(|time| (time.seconds, time.nanos));
+    let created = |key: &proto::KeyResponse| time(metadata(key).create_time);
+    let updated = |key: &proto::KeyResponse| time(metadata(key).update_time);
+    let sorted = |by: &dyn Fn(&proto::KeyResponse) -> Option<(i64, i32)>| {
+        let mut keys: Vec<_> = all.iter().map(|key| (by(key), key.id.clone())).collect();
+        keys.sort();
+        keys.into_iter().map(|(_, id)| id).collect::<Vec<_>>()
+    };
+    let orders =
+        [("key_id", sorted(&|_| None)), ("create_time", sorted(&created)), ("update_time", sorted(&updated))];
+    assert_eq!(orders[2].1.last().unwrap(), "key-11");
+    for (field, ascending) in orders {
+        for (direction, expected) in [
+            ("", ascending.clone()),
+            (" asc", ascending.clone()),
+            (" desc", ascending.iter().rev().cloned().collect()),
+        ] {
+            for size in [1, 5, 12] {
+                let mut request = proto::ListKeysRequest {
+                    page_size: size,
+                    order_by: format!("{field}{direction}"),
+                    ..Default::default()
+                };
+                let mut ids = Vec::new();
+                loop {
+                    let (some, next) = page(&client, &request).await;
+                    ids.extend(some);
+                    if next.is_empty() {
+                        break;
+                    }
+                    request.page_token = next;
+                }
+                assert_eq!(ids, expected, "{field}{direction}, pages of {size}");
+            }
+        }
+    }
+    // A key that changes between two pages moves to the end, and hides no other.
+    let request =
+        proto::ListKeysRequest { page_size: 6, order_by: "update_time".into(), ..Default::default() };
+    let (first, token) = page(&client, &request).await;
+    client.rotate_key(rotate(&first[0])).await.unwrap();
+    let rest =
+        page(&client, &proto::ListKeysRequest { page_token: token, page_size: 100, ..request }).await.0;
+    assert_eq!(rest.len(), KEYS - 6 + 1);
+    assert_eq!(rest.last(), first.first());
+}
+
+#[tokio::test]
+async fn destroyed_keys_are_listed_only_when_they_are_asked_for() {
+    let home = Home::software(PROGRAM);
+    let gateway = home.start();
+    let client = gateway.client().await;
+    for id in ["a", "b", "c"] {
+        client.create_key(create("ed25519", id, "")).await.unwrap();
+    }
+    let gateway =
+        stop_and_set_states(&home, gateway, &[("b", "destroyed"), ("c", "destroy-scheduled")]).await;
+    let client = gateway.client().await;
+    for (show_destroyed, filter, expected) in [
+        (false, "", vec!["a", "c"]),
+        (true, "", vec!["a", "b", "c"]),
+        (false, "state = destroyed", vec![]),
+        (true, "state = destroyed", vec!["b"]),
+        (true, "state != enabled", vec!["b", "c"]),
+    ] {
+        let request = proto::ListKeysRequest { show_destroyed, filter: filter.into(), ..Default::default() };
+        assert_eq!(page(&client, &request).await.0, expected, "{show_destroyed} {filter}");
+    }
+}
+
+#[tokio::test]
 async fn a_filter_shows_what_it_says() {
     let home = Home::new(PROGRAM);
     let gateway = home.start();
@@ -133,6 +215,23 @@ async fn a_filter_shows_what_it_says() {
         ("labels.env=prod AND labels.env=test", ""),
         ("labels.who/what = \"x y\"", "abc"),
         ("labels.nobody = x", ""),
+        ("labels:env", "abc"),
+        ("labels:nobody", ""),
+        ("labels.env != prod", "b"),
+        ("NOT labels.env = prod", "b"),
+        ("-labels.env:prod", "b"),
+        ("key_id = a-* OR key_id = b-*", "ab"),
+        ("key_id != a-*", "bc"),
+        ("purpose = SIGN_VERIFY", "abc"),
+        ("owner = test/admin", "abc"),
+        ("owner != 'test/admin'", ""),
+        // OR binds tighter.
+        ("labels.env = test OR labels.env = prod AND key_type = ed25519", "bc"),
+        ("labels.env = test OR (labels.env = prod AND key_type = ec-p256)", "ab"),
+        ("create_time > 2026-01-01T00:00:00Z AND update_time < \"9999-01-01T01:00:00+01:00\"", "abc"),
+        ("create_time < 2026-01-01T00:00:00Z", ""),
+        ("expire_time:*", ""),
+        ("NOT expire_time:*", "abc"),
     ] {
         let request = proto::ListKeysRequest { filter: filter.into(), ..Default::default() };
         let mut wanted = Vec::new();
@@ -144,7 +243,13 @@ async fn a_filter_shows_what_it_says() {
     for backend in home.backends() {
         let level = if backend == "hsm" { "hsm" } else { "software" };
         let wanted: Vec<_> = ["a", "b", "c"].map(|id| format!("{id}-{backend}")).into();
-        for filter in [format!("backend = {backend}"), format!("protection_level = {level}")] {
+        let every = home.backends().len() == 1;
+        for filter in [
+            format!("backend = {backend}"),
+            format!("protection_level = {level}"),
+            format!("protection_level = PROTECTION_LEVEL_{}", level.to_uppercase()),
+            if every { String::new() } else { format!("NOT backend != {backend}") },
+        ] {
             let request = proto::ListKeysRequest { filter: filter.clone(), ..Default::default() };
             assert_eq!(page(&client, &request).await.0, wanted, "{filter}");
         }

@@ -8,7 +8,9 @@ use skms::proto;
 use skms_tests::gateway::{Gateway, Home};
 use tonic::Code;
 
-use crate::ask::{PROGRAM, create, full, metadata, outcome, request_id, rotate, sign, verify};
+use crate::ask::{
+    PROGRAM, create, full, metadata, outcome, public, request_id, rotate, sign, verify, versions,
+};
 
 /// The fields of a record that a test can know beforehand, in the order in which
 /// they are compared.
@@ -45,6 +47,8 @@ async fn every_call_leaves_one_record_and_a_mutation_one_before_it() {
         let before = home.audit().len();
         client.create_key(create("ec-p256", backend, backend)).await.unwrap();
         client.get_key(full(backend)).await.unwrap();
+        client.public_key(public(backend)).await.unwrap();
+        client.list_key_versions(versions(backend)).await.unwrap();
         client.rotate_key(rotate(backend)).await.unwrap();
         let signature = client.sign(sign(backend, "text")).await.unwrap().signature;
         client.verify(verify(backend, "text", signature.clone())).await.unwrap();
@@ -67,6 +71,8 @@ async fn every_call_leaves_one_record_and_a_mutation_one_before_it() {
         let expected = [
             format!("intent create-key {backend} - - - - - {by} -"),
             format!("outcome create-key {backend} 1 {backend} - - - {by} ok"),
+            format!("outcome get-key {backend} - - - - - {by} ok"),
+            format!("outcome get-public-key {backend} 1 - - - - {by} ok"),
             format!("outcome get-key {backend} - - - - - {by} ok"),
             format!("intent rotate-key {backend} - - - - - {by} -"),
             format!("outcome rotate-key {backend} 2 {backend} - - - {by} ok"),

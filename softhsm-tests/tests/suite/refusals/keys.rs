@@ -199,70 +199,27 @@ pub(super) fn get() -> Vec<Row> {
     rows
 }
 
-pub(super) fn list() -> Vec<Row> {
-    let filter = |text: &str| proto::ListKeysRequest { filter: text.into(), ..Default::default() };
-    let token = |text: &str| proto::ListKeysRequest { page_token: text.into(), ..Default::default() };
-    let default = proto::ListKeysRequest::default;
-    let row = |what: &str, request, expected: &str| {
-        Row::new(format!("list: {what}"), Call::List(request), format!("InvalidArgument {expected}"))
+pub(super) fn public() -> Vec<Row> {
+    let row = |what: &str, id: &str, version, format, expected: &str| {
+        let request = proto::GetPublicKeyRequest { key_id: id.into(), version, format };
+        Row::new(format!("public key: {what}"), Call::Public(request), expected)
     };
     let mut rows = vec![
-        row(
-            "a negative size",
-            proto::ListKeysRequest { page_size: -1, ..default() },
-            "FIELD_INVALID page_size",
-        ),
-        row("an unknown view", proto::ListKeysRequest { view: 3, ..default() }, "FIELD_INVALID view"),
-        row("another order", proto::ListKeysRequest { order_by: "create_time".into(), ..default() }, ORDER),
-        row(
-            "the order downwards",
-            proto::ListKeysRequest { order_by: "key_id desc".into(), ..default() },
-            ORDER,
-        ),
-        row(
-            "everything at once",
-            proto::ListKeysRequest {
-                page_size: i32::MIN,
-                page_token: "x".into(),
-                filter: "x".into(),
-                order_by: "x".into(),
-                view: 9,
-                show_destroyed: true,
-            },
-            "FIELD_INVALID view page_size page_token=PAGE_TOKEN_INVALID filter=FILTER_INVALID order_by",
-        ),
+        row("no key", "", 0, 0, "InvalidArgument FIELD_REQUIRED key_id"),
+        row("a key in capitals", "KEY", 0, 0, "InvalidArgument FIELD_INVALID key_id"),
+        row("an unknown format", "soft.ec-p256", 0, 5, "InvalidArgument FIELD_INVALID format"),
+        row("nothing right", "", 9, -1, "InvalidArgument FIELD_REQUIRED key_id format=FIELD_INVALID"),
+        row("an unknown key", "nobody", 0, 1, "NotFound KEY_NOT_FOUND"),
+        row("a secret key", "secret", 0, 0, "FailedPrecondition KEY_PURPOSE_MISMATCH"),
+        row("a version of a secret key", "secret", 7, 4, "FailedPrecondition KEY_PURPOSE_MISMATCH"),
     ];
-    for text in ["x", "00", "zz", &"ab".repeat(5000), "0011223344556677001122", "../../etc/passwd"] {
-        rows.push(row("a token of its own making", token(text), "PAGE_TOKEN_INVALID page_token"));
-    }
-    for text in [
-        "x",
-        "=",
-        "state",
-        "state = ",
-        "state = up",
-        "state != enabled",
-        "state = enabled OR state = disabled",
-        "state = enabled AND",
-        "state = enabled state = enabled",
-        "NOT state = enabled",
-        "(state = enabled)",
-        "key_type = rot13",
-        "owner = local",
-        "labels.env",
-        "labels. = x",
-        "labels.env = \"prod",
-        "protection_level = strong",
-        "create_time > \"2026-01-01T00:00:00Z\"",
-        "'; DROP TABLE keys; --",
-    ] {
-        rows.push(row(&format!("the filter `{text}`"), filter(text), "FILTER_INVALID filter"));
-    }
-    rows.push(row(
-        "a filter of 1025 bytes",
-        filter(&format!("labels.a = {}", "x".repeat(1014))),
-        "FIELD_INVALID filter",
-    ));
+    rows.extend(on_each_backend(|backend| {
+        let (id, missing) = (format!("{backend}.ec-p256"), "NotFound KEY_VERSION_NOT_FOUND");
+        vec![
+            row("a version to come", &id, 3, 0, missing),
+            row("the last version of all", &id, u32::MAX, 3, missing),
+        ]
+    }));
     rows
 }
 
@@ -359,6 +316,5 @@ const fn time(seconds: i64) -> Timestamp {
 const ALGORITHM_0: &str = "FIELD_INVALID params.signature_algorithms[0]";
 const ALGORITHM_1: &str = "FIELD_INVALID params.signature_algorithms[1]";
 const DESTROY: &str = "FIELD_INVALID params.destroy_scheduled_duration";
-const ORDER: &str = "FIELD_INVALID order_by";
 const V1: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
 const NIL: &str = "00000000-0000-0000-0000-000000000000";

@@ -9,7 +9,7 @@ use tonic_types::StatusExt as _;
 
 use super::model::{KEYS, Key, MISSING, Who};
 use crate::{
-    ask::{PROGRAM, create, full, outcome, rotate, sign, verify},
+    ask::{PROGRAM, create, full, outcome, public, rotate, sign, verify, versions},
     refusals::raw,
     strangers::callers::body,
 };
@@ -49,6 +49,8 @@ pub(super) async fn call(
             proto::CreateKeyRequest { validate_only: true, ..request }.encode_to_vec()
         }
         Rpc::GetKey => full(key).encode_to_vec(),
+        Rpc::GetPublicKey => public(key).encode_to_vec(),
+        Rpc::ListKeyVersions => versions(key).encode_to_vec(),
         Rpc::RotateKey => rotate(key).encode_to_vec(),
         Rpc::UpdateKey => {
             let request = labels(key, "");

@@ -77,6 +77,7 @@ const ROLES: [(&str, &[Action]); 6] = [
         "key-manager",
         &[
             Action::GetKey,
+            Action::GetPublicKey,
             Action::ListKeys,
             Action::CreateKey,
             Action::RotateKey,
@@ -92,6 +93,7 @@ const ROLES: [(&str, &[Action]); 6] = [
         "signer",
         &[
             Action::GetKey,
+            Action::GetPublicKey,
             Action::ListKeys,
             Action::SignMessage,
             Action::VerifySignature,
@@ -105,6 +107,7 @@ const ROLES: [(&str, &[Action]); 6] = [
         "verifier",
         &[
             Action::GetKey,
+            Action::GetPublicKey,
             Action::ListKeys,
             Action::VerifySignature,
             Action::VerifyMac,
@@ -116,6 +119,7 @@ const ROLES: [(&str, &[Action]); 6] = [
         "encrypter",
         &[
             Action::GetKey,
+            Action::GetPublicKey,
             Action::ListKeys,
             Action::Encrypt,
             Action::Decrypt,
@@ -132,6 +136,7 @@ const ROLES: [(&str, &[Action]); 6] = [
         "auditor",
         &[
             Action::GetKey,
+            Action::GetPublicKey,
             Action::ListKeys,
             Action::ListBackends,
             Action::GetBackend,
@@ -151,7 +156,8 @@ const USES_OTHERS: [Action; 7] = [
     Action::DeriveSharedSecret,
 ];
 /// What a team may do: the first with its own keys, the second at all.
-const TEAM_KEYS: [Action; 3] = [Action::GetKey, Action::SignMessage, Action::VerifySignature];
+const TEAM_KEYS: [Action; 4] =
+    [Action::GetKey, Action::GetPublicKey, Action::SignMessage, Action::VerifySignature];
 const TEAM_GATEWAY: [Action; 3] = [Action::ListKeys, Action::GetServerInfo, Action::DescribeApi];
 
 impl Who {

@@ -86,6 +86,8 @@ pub(crate) fn body(rpc: Rpc) -> Bytes {
     match rpc {
         Rpc::CreateKey => ask::create("ec-p256", "", "").encode_to_vec(),
         Rpc::GetKey => ask::full(KEY).encode_to_vec(),
+        Rpc::GetPublicKey => ask::public(KEY).encode_to_vec(),
+        Rpc::ListKeyVersions => ask::versions(KEY).encode_to_vec(),
         Rpc::RotateKey => ask::rotate(KEY).encode_to_vec(),
         Rpc::UpdateKey => proto::UpdateKeyRequest {
             key_id: KEY.into(),
