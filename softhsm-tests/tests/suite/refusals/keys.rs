@@ -29,7 +29,7 @@ fn spoiled_keys() -> Vec<Row> {
     let table: [(&str, Spoil<proto::CreateKeyRequest>, &str); 26] = [
         ("no key type", |r| r.key_type.clear(), "FIELD_REQUIRED key_type"),
         ("an unknown key type", |r| r.key_type = "rot13".into(), "UNSUPPORTED_KEY_TYPE key_type"),
-        ("a key type of this plan", |r| r.key_type = "x25519".into(), "UNSUPPORTED_KEY_TYPE key_type"),
+        ("a key type of this plan", |r| r.key_type = "ml-kem-768".into(), "UNSUPPORTED_KEY_TYPE key_type"),
         ("an endless key type", |r| r.key_type = "x".repeat(9999), "UNSUPPORTED_KEY_TYPE key_type"),
         ("an id in capitals", |r| r.key_id = "Key".into(), "FIELD_INVALID key_id"),
         ("an id with a slash", |r| r.key_id = "a/b".into(), "FIELD_INVALID key_id"),
@@ -63,7 +63,7 @@ fn spoiled_keys() -> Vec<Row> {
                 params.export_policy = 2;
             },
             "FIELD_INVALID request_id key_type=FIELD_REQUIRED key_id metadata params.aliases[0] \
-             params.aliases[2] params.backend params.export_policy params.purpose",
+             params.aliases[2] params.purpose params.backend params.export_policy",
         ),
         ("its own id as an alias", |r| aliases(r, &["new"]), "FIELD_INVALID params.aliases[0]"),
         ("an alias twice", |r| aliases(r, &["a", "a"]), "FIELD_INVALID params.aliases[1]"),
@@ -88,9 +88,9 @@ fn spoiled_params() -> Vec<Row> {
         ("an unspecified algorithm", |p| p.signature_algorithms = vec![0], ALGORITHM_0),
         ("an algorithm twice", |p| p.signature_algorithms = vec![1, 1], ALGORITHM_1),
         ("Ed25519ph", |p| p.signature_algorithms = vec![21], ALGORITHM_0),
-        ("ML-DSA-44", |p| p.signature_algorithms = vec![30], ALGORITHM_0),
-        ("ML-DSA-65", |p| p.signature_algorithms = vec![31], ALGORITHM_0),
-        ("ML-DSA-87", |p| p.signature_algorithms = vec![32], ALGORITHM_0),
+        ("ML-DSA-44", |p| p.signature_algorithms = vec![30], OF_ANOTHER_TYPE),
+        ("ML-DSA-65", |p| p.signature_algorithms = vec![31], OF_ANOTHER_TYPE),
+        ("ML-DSA-87", |p| p.signature_algorithms = vec![32], OF_ANOTHER_TYPE),
         ("SLH-DSA", |p| p.signature_algorithms = vec![40], ALGORITHM_0),
         (
             "an algorithm of another type",
@@ -99,7 +99,7 @@ fn spoiled_params() -> Vec<Row> {
         ),
         (
             "more algorithms than there are",
-            |p| p.signature_algorithms = vec![1; 12],
+            |p| p.signature_algorithms = vec![1; 15],
             "FIELD_INVALID params.signature_algorithms",
         ),
         ("an unknown protection level", |p| p.protection_level = 4, "FIELD_INVALID params.protection_level"),
@@ -314,6 +314,7 @@ const fn time(seconds: i64) -> Timestamp {
 }
 
 const ALGORITHM_0: &str = "FIELD_INVALID params.signature_algorithms[0]";
+const OF_ANOTHER_TYPE: &str = "ALGORITHM_NOT_ALLOWED params.signature_algorithms[0]";
 const ALGORITHM_1: &str = "FIELD_INVALID params.signature_algorithms[1]";
 const DESTROY: &str = "FIELD_INVALID params.destroy_scheduled_duration";
 const V1: &str = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";

@@ -172,7 +172,7 @@ fn syntax() -> Vec<Wrong> {
         ("SHA3-256 of 31 bytes", |c| c.input = digest(4, 31), "DIGEST_LENGTH_MISMATCH digest.value"),
         ("an unknown algorithm", |c| c.algorithm = 999, "FIELD_INVALID algorithm"),
         ("Ed25519ph", |c| c.algorithm = 21, "FIELD_INVALID algorithm"),
-        ("ML-DSA-65", |c| c.algorithm = 31, "FIELD_INVALID algorithm"),
+        ("ML-DSA-65", |c| c.algorithm = 31, "ALGORITHM_NOT_ALLOWED algorithm"),
         ("SLH-DSA", |c| c.algorithm = 40, "FIELD_INVALID algorithm"),
         ("an unknown encoding", |c| c.encoding = 3, "FIELD_INVALID encoding"),
         ("a reference of 257 bytes", |c| c.reference = "x".repeat(257), "FIELD_INVALID reference"),
