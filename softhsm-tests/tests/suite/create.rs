@@ -83,7 +83,11 @@ async fn every_key_type_is_made_and_described() {
                     .map(str::to_owned)
                     .collect(),
                 availability: proto::BackendAvailability::Available.into(),
-                public_key_sha256: if key_type.is_secret() { Bytes::new() } else { sha256(&key.public_key).into() },
+                public_key_sha256: if key_type.is_secret() {
+                    Bytes::new()
+                } else {
+                    sha256(&key.public_key).into()
+                },
                 owner: "test/admin".into(),
                 // What cannot be known before.
                 etag: shown.etag.clone(),

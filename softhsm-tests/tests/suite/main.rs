@@ -42,5 +42,6 @@ mod strangers;
 mod system;
 mod tidy;
 mod trail;
+mod vectors;
 mod verify;
 mod versions;

@@ -97,6 +97,43 @@ pub(crate) fn body(rpc: Rpc) -> Bytes {
         .encode_to_vec(),
         Rpc::SignMessage => ask::sign(KEY, "text").encode_to_vec(),
         Rpc::VerifySignature => ask::verify(KEY, "text", "no signature").encode_to_vec(),
+        Rpc::Encrypt => {
+            proto::EncryptRequest { key_id: CIPHER.into(), plaintext: "text".into(), ..Default::default() }
+                .encode_to_vec()
+        }
+        // Nobody has a ciphertext before it was made.
+        Rpc::Decrypt => {
+            proto::DecryptRequest { key_id: CIPHER.into(), ciphertext: "none".into(), ..Default::default() }
+                .encode_to_vec()
+        }
+        Rpc::ReEncrypt => proto::ReEncryptRequest {
+            source_key_id: CIPHER.into(),
+            destination_key_id: CIPHER.into(),
+            ciphertext: "none".into(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        Rpc::GenerateDataKey => proto::GenerateDataKeyRequest {
+            key_id: CIPHER.into(),
+            size: Some(proto::generate_data_key_request::Size::LengthBytes(32)),
+            plaintext_mode: proto::PlaintextMode::Include.into(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        Rpc::GenerateMac => {
+            proto::GenerateMacRequest { key_id: CODE.into(), ..Default::default() }.encode_to_vec()
+        }
+        Rpc::VerifyMac => {
+            proto::VerifyMacRequest { key_id: CODE.into(), mac: "none".into(), ..Default::default() }
+                .encode_to_vec()
+        }
+        Rpc::DeriveSharedSecret => proto::DeriveSharedSecretRequest {
+            key_id: AGREE.into(),
+            peer_public_key: [&X25519[..], &[9; 32]].concat().into(),
+            raw: true,
+            ..Default::default()
+        }
+        .encode_to_vec(),
         Rpc::GenerateRandom => {
             proto::GenerateRandomRequest { length_bytes: 32, ..Default::default() }.encode_to_vec()
         }
@@ -117,7 +154,15 @@ pub(crate) fn body(rpc: Rpc) -> Bytes {
     .into()
 }
 
-/// The key of the gateway.
+/// The key of the gateway that signs.
 pub(super) const KEY: &str = "key";
+/// The one that encrypts.
+pub(super) const CIPHER: &str = "cipher";
+/// The one that makes codes.
+pub(super) const CODE: &str = "code";
+/// The one that agrees.
+pub(super) const AGREE: &str = "agree";
+/// What stands before the 32 bytes of a public key of X25519 (RFC 8410).
+const X25519: [u8; 12] = *b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x6e\x03\x21\x00";
 /// What no method answers to; a stranger does not learn that.
 pub(super) const NOWHERE: [&str; 2] = ["/skms.v1.KeyManagement/Explode", "/skms.v9.Nothing/Nothing"];
