@@ -126,6 +126,12 @@ pub struct Key {
     pub expires: Option<SystemTime>,
     /// How long a version stays restorable after its destruction was scheduled.
     pub destroy_after: Duration,
+    /// How often the gateway rotates it by itself; `None`: never.
+    #[serde(default)]
+    pub rotation_period: Option<Duration>,
+    /// When it does so next; `None`: not until that is said. Never without a period.
+    #[serde(default)]
+    pub next_rotation: Option<SystemTime>,
     /// The version that signs when none is named; 0 while there is none yet.
     pub primary: u32,
     /// Versions below this one do not sign.
@@ -178,6 +184,12 @@ impl Key {
         KeySpec { key_type: self.key_type, usage }
     }
 
+    /// Whether nothing is left of it but its id.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        !self.versions.is_empty() && self.versions.iter().all(|version| version.state == State::Destroyed)
+    }
+
     /// What a caller gives back to say which state of the key it has seen.
     #[must_use]
     pub fn etag(&self) -> String {
@@ -199,7 +211,8 @@ pub struct Version {
     /// How it came to be.
     pub origin: Origin,
     /// How the backend knows it. Not part of an answer that is kept to be
-    /// repeated, which must not hold sealed keys.
+    /// repeated, which must not hold sealed keys; nor is there one after the
+    /// destruction.
     #[serde(skip)]
     pub key: Option<KeyRef>,
     /// The public half, once there is one.
@@ -211,6 +224,15 @@ pub struct Version {
     pub created: SystemTime,
     /// When its material was made.
     pub generated: Option<SystemTime>,
+    /// When it was marked as compromised, which is for good.
+    #[serde(default)]
+    pub compromised: Option<SystemTime>,
+    /// When it will be destroyed, or was to be; `None`: that is not scheduled.
+    #[serde(default)]
+    pub destroys: Option<SystemTime>,
+    /// When its material was destroyed.
+    #[serde(default)]
+    pub destroyed: Option<SystemTime>,
 }
 
 #[cfg(test)]
@@ -235,6 +257,8 @@ impl Key {
             not_before: None,
             expires: None,
             destroy_after: Duration::from_secs(86_400),
+            rotation_period: None,
+            next_rotation: None,
             primary: 1,
             min_protect: 0,
             min_process: 0,
@@ -261,6 +285,9 @@ impl Version {
             check_value: None,
             created: SystemTime::UNIX_EPOCH,
             generated: None,
+            compromised: None,
+            destroys: None,
+            destroyed: None,
         }
     }
 }

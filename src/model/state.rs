@@ -1,4 +1,4 @@
-//! The states of a version and the one table of legal transitions.
+//! The states of a version, and the one table of what each verb makes of them.
 
 use serde::{Deserialize, Serialize};
 
@@ -61,28 +61,128 @@ impl State {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
+}
 
-    /// The states that may follow this one.
+/// What is done to a version to change its state. States change through these only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// Takes it into use.
+    Enable,
+    /// Takes it out of use.
+    Disable,
+    /// Says that others know it.
+    MarkCompromised,
+    /// Has it destroyed, later.
+    ScheduleDestruction,
+    /// Calls that off.
+    Restore,
+    /// Destroys it, when its time has come. The gateway's own.
+    Destroy,
+}
+
+/// What a verb does to a version in some state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It gets this state.
+    Becomes(State),
+    /// It gets back the state that it had: compromised, where it was that, else
+    /// disabled. Nothing comes back into use without a second thought.
+    Returns,
+    /// It is already as it is meant to be: done, and nothing changes.
+    Stays,
+    /// The verb does not apply; the state is the reason.
+    Refused,
+}
+
+impl Verb {
+    /// Every verb.
+    pub const ALL: [Self; 6] = [
+        Self::Enable,
+        Self::Disable,
+        Self::MarkCompromised,
+        Self::ScheduleDestruction,
+        Self::Restore,
+        Self::Destroy,
+    ];
+
+    /// THE TABLE: what each verb does in each state. What is being made becomes
+    /// enabled when the device has made it, and by no verb.
     #[must_use]
-    pub const fn successors(self) -> &'static [Self] {
-        match self {
-            Self::PendingGeneration => &[Self::Enabled, Self::GenerationFailed],
-            Self::PendingImport => &[Self::Enabled, Self::ImportFailed],
-            Self::Enabled => &[Self::Disabled, Self::Compromised, Self::DestroyScheduled],
-            Self::Disabled => &[Self::Enabled, Self::Compromised, Self::DestroyScheduled],
-            Self::Compromised => &[Self::DestroyScheduled],
-            // A restored version is never enabled at once; one that was
-            // compromised stays so.
-            Self::DestroyScheduled => &[Self::Disabled, Self::Compromised, Self::Destroyed],
-            Self::GenerationFailed | Self::ImportFailed => &[Self::Destroyed],
-            Self::Destroyed => &[],
+    pub const fn on(self, state: State) -> Effect {
+        use Effect::{Becomes, Refused, Returns, Stays};
+        use State as S;
+        match (self, state) {
+            (Self::Enable, S::Disabled) => Becomes(S::Enabled),
+            (Self::Enable, S::Enabled) => Stays,
+            (Self::Disable, S::Enabled) => Becomes(S::Disabled),
+            (Self::Disable, S::Disabled) => Stays,
+            (Self::MarkCompromised, S::Enabled | S::Disabled) => Becomes(S::Compromised),
+            (Self::MarkCompromised, S::Compromised) => Stays,
+            (Self::ScheduleDestruction, S::Enabled | S::Disabled | S::Compromised) => {
+                Becomes(S::DestroyScheduled)
+            }
+            (Self::ScheduleDestruction, S::DestroyScheduled) => Stays,
+            // There is no material that anybody could miss.
+            (Self::ScheduleDestruction, S::GenerationFailed | S::ImportFailed) => Becomes(S::Destroyed),
+            (Self::Restore, S::DestroyScheduled) => Returns,
+            // Nothing is scheduled, and so nothing is left to call off.
+            (Self::Restore, S::Enabled | S::Disabled | S::Compromised) => Stays,
+            (Self::Destroy, S::DestroyScheduled) => Becomes(S::Destroyed),
+            (Self::Destroy, S::Destroyed) => Stays,
+            (Self::Enable, S::Compromised | S::DestroyScheduled)
+            | (Self::Disable, S::Compromised | S::DestroyScheduled)
+            | (Self::MarkCompromised, S::DestroyScheduled)
+            | (Self::Destroy, S::Enabled | S::Disabled | S::Compromised)
+            | (
+                Self::Enable | Self::Disable | Self::MarkCompromised | Self::Restore | Self::Destroy,
+                S::GenerationFailed | S::ImportFailed,
+            )
+            | (
+                Self::Enable
+                | Self::Disable
+                | Self::MarkCompromised
+                | Self::ScheduleDestruction
+                | Self::Restore,
+                S::Destroyed,
+            )
+            | (_, S::PendingGeneration | S::PendingImport) => Refused,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// What may follow what, as the API says it, once more and without the verbs.
+    const LEGAL: &[(State, State)] = &[
+        (State::Enabled, State::Disabled),
+        (State::Disabled, State::Enabled),
+        (State::Enabled, State::DestroyScheduled),
+        (State::Disabled, State::DestroyScheduled),
+        (State::DestroyScheduled, State::Destroyed),
+        (State::DestroyScheduled, State::Disabled),
+        (State::Enabled, State::Compromised),
+        (State::Disabled, State::Compromised),
+        (State::Compromised, State::DestroyScheduled),
+        (State::DestroyScheduled, State::Compromised),
+        (State::GenerationFailed, State::Destroyed),
+        (State::ImportFailed, State::Destroyed),
+    ];
+
+    fn followers(verb: Verb, state: State) -> Vec<State> {
+        match verb.on(state) {
+            Effect::Becomes(next) => vec![next],
+            Effect::Returns => vec![State::Disabled, State::Compromised],
+            Effect::Stays | Effect::Refused => Vec::new(),
+        }
+    }
+
+    fn name(state: State) -> &'static str {
+        state.name()
+    }
 
     #[test]
     fn names_read_back() {
@@ -92,19 +192,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_destroyed_or_compromised_never_comes_back_into_use() {
-        fn reachable(from: State, seen: &mut Vec<State>) {
-            for next in from.successors() {
-                if !seen.contains(next) {
-                    seen.push(*next);
-                    reachable(*next, seen);
+    fn the_verbs_make_every_legal_transition_and_no_other() {
+        let mut made = BTreeSet::new();
+        for (verb, state) in Verb::ALL.iter().flat_map(|verb| State::ALL.map(|state| (*verb, state))) {
+            made.extend(followers(verb, state).into_iter().map(|next| (name(state), name(next))));
+        }
+        assert_eq!(made, LEGAL.iter().map(|(from, to)| (name(*from), name(*to))).collect());
+    }
+
+    #[test]
+    fn a_verb_that_was_done_can_be_done_again() {
+        for (verb, state) in Verb::ALL.iter().flat_map(|verb| State::ALL.map(|state| (*verb, state))) {
+            for next in followers(verb, state) {
+                // A schedule for what never was: the second is told that it is gone.
+                if (verb, next) != (Verb::ScheduleDestruction, State::Destroyed) {
+                    assert_eq!(verb.on(next), Effect::Stays, "{verb:?} after {state:?}");
                 }
             }
         }
-        let mut after_destruction = Vec::new();
+    }
+
+    #[test]
+    fn what_is_destroyed_or_compromised_never_comes_back_into_use() {
+        fn reachable(from: State, seen: &mut BTreeSet<&'static str>) {
+            for next in Verb::ALL.into_iter().flat_map(|verb| followers(verb, from)) {
+                if seen.insert(name(next)) {
+                    reachable(next, seen);
+                }
+            }
+        }
+        let mut after_destruction = BTreeSet::new();
         reachable(State::Destroyed, &mut after_destruction);
-        assert_eq!(after_destruction, []);
-        assert!(!State::Compromised.successors().contains(&State::Enabled));
-        assert!(!State::DestroyScheduled.successors().contains(&State::Enabled));
+        assert!(after_destruction.is_empty());
+        for verb in Verb::ALL {
+            assert!(!followers(verb, State::Compromised).contains(&State::Enabled));
+            assert!(!followers(verb, State::DestroyScheduled).contains(&State::Enabled));
+        }
     }
 }

@@ -35,6 +35,8 @@ pub(super) fn digest(key: &Key) -> [u8; 32] {
         not_before: _,
         expires: _,
         destroy_after: _,
+        rotation_period: _,
+        next_rotation: _,
         min_protect: _,
         min_process: _,
         revision: _,

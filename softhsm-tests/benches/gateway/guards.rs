@@ -260,6 +260,9 @@ fn key() -> Key {
         check_value: None,
         created: now,
         generated: Some(now),
+        compromised: None,
+        destroys: None,
+        destroyed: None,
     };
     Key {
         id: "ec-p256-soft".parse::<KeyId>().unwrap(),
@@ -278,6 +281,8 @@ fn key() -> Key {
         not_before: None,
         expires: None,
         destroy_after: Duration::from_secs(30 * 24 * 60 * 60),
+        rotation_period: None,
+        next_rotation: None,
         primary: 1,
         min_protect: 1,
         min_process: 1,

@@ -105,6 +105,9 @@ fn key(id: &str) -> Key {
         check_value: None,
         created: now,
         generated: Some(now),
+        compromised: None,
+        destroys: None,
+        destroyed: None,
     };
     Key {
         id: id.parse().unwrap(),
@@ -123,6 +126,8 @@ fn key(id: &str) -> Key {
         not_before: None,
         expires: None,
         destroy_after: Duration::ZERO,
+        rotation_period: None,
+        next_rotation: None,
         primary: 1,
         min_protect: 0,
         min_process: 0,

@@ -110,6 +110,9 @@ impl Supposed {
             check_value: None,
             created: now,
             generated: Some(now),
+            compromised: None,
+            destroys: None,
+            destroyed: None,
         });
         Ok(Key {
             id: id.clone(),
@@ -128,6 +131,8 @@ impl Supposed {
             not_before: None,
             expires: None,
             destroy_after: Duration::ZERO,
+            rotation_period: None,
+            next_rotation: None,
             primary: u32::from(version.is_some()),
             min_protect: 0,
             min_process: 0,
