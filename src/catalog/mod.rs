@@ -14,8 +14,11 @@
 //!
 //! **Invariant:** the view never shows what is not committed.
 
+mod amend;
 mod anchors;
+mod change;
 mod config;
+mod destroy;
 mod idempotency;
 mod rows;
 mod store;
@@ -26,18 +29,23 @@ use std::{collections::BTreeSet, ops::Range, path::PathBuf, sync::Arc, time::Sys
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use skms_backend::{GeneratedKey, KeyRef, KeyTag};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use self::anchors::anchors;
+pub use self::change::{Amendment, Change};
 pub use self::config::Config;
 pub use self::idempotency::{Idempotency, REQUEST_ID_LIFETIME};
+pub use self::view::{Due, Task};
 use self::{store::Store, view::View};
-use crate::model::{BackendName, Key, KeyId, Labels, Order, Place, Version};
+use crate::model::{BackendName, Key, KeyId, Labels, Order, Place, Refused, Version};
 
 /// What the gateway knows of its keys.
 pub struct Catalog {
     instance: Uuid,
     view: Arc<ArcSwap<View>>,
+    /// Sent to when what is due has changed.
+    due: watch::Sender<()>,
     /// Held only on threads that may block, for the length of one transaction.
     store: Arc<Mutex<Store>>,
 }
@@ -60,30 +68,11 @@ pub struct Expected {
     /// The labels that the key had when it was decided that its caller may do this;
     /// `None`: any.
     pub labels: Option<Labels>,
-}
-
-/// What is changed of a key; what is `None` stays.
-#[derive(Clone, Debug, Default)]
-pub struct Change {
-    /// All labels.
-    pub labels: Option<Labels>,
-    /// The sentence for people.
-    pub description: Option<String>,
-}
-
-impl Change {
-    /// The key with the change.
-    #[must_use]
-    pub fn of(&self, key: &Key) -> Key {
-        let mut key = key.clone();
-        if let Some(labels) = &self.labels {
-            key.labels.clone_from(labels);
-        }
-        if let Some(description) = &self.description {
-            key.description.clone_from(description);
-        }
-        key
-    }
+    /// The minimums for signing and for verifying that it had then; `None`: any.
+    pub minimums: Option<(u32, u32)>,
+    /// The scheduled rotation that this is: it must be the next one still, and is done
+    /// with when the version is activated. `None`: none.
+    pub due: Option<SystemTime>,
 }
 
 impl Catalog {
@@ -99,6 +88,7 @@ impl Catalog {
         Ok(Self {
             instance: store.instance(),
             view: Arc::new(ArcSwap::from_pointee(view)),
+            due: watch::Sender::new(()),
             store: Arc::new(Mutex::new(store)),
         })
     }
@@ -160,8 +150,8 @@ impl Catalog {
     /// Writes down that a key and its first version are about to be made.
     ///
     /// # Errors
-    /// [`Error::KeyExists`], [`Error::AliasInUse`], [`Error::RequestIdReused`],
-    /// [`Error::InProgress`], and [`Error::Store`].
+    /// [`Error::KeyExists`], [`Error::IdRetired`], [`Error::AliasInUse`],
+    /// [`Error::RequestIdReused`], [`Error::InProgress`], and [`Error::Store`].
     pub async fn begin_create(&self, key: Key, request: Option<Idempotency>) -> Result<Begun, Error> {
         self.write(move |store| store.begin_create(&key, request.as_ref())).await
     }
@@ -182,19 +172,63 @@ impl Catalog {
         self.write(move |store| store.begin_rotate(&id, &version, &expected, request.as_ref())).await
     }
 
-    /// Changes what is said of a key.
+    /// Changes a key by one verb, moves its primary, or changes what is said of it.
     ///
     /// # Errors
-    /// [`Error::KeyMissing`], [`Error::EtagMismatch`], [`Error::RequestIdReused`],
-    /// [`Error::InProgress`], and [`Error::Store`].
-    pub async fn update(
+    /// [`Error::KeyMissing`], [`Error::EtagMismatch`], [`Error::PrimaryChanged`],
+    /// [`Error::Refused`], [`Error::RequestIdReused`], [`Error::InProgress`], and
+    /// [`Error::Store`]; for what is said of it also [`Error::AliasInUse`],
+    /// [`Error::KeyExists`], [`Error::IdRetired`], [`Error::Expires`] and
+    /// [`Error::NoPeriod`].
+    pub async fn amend(
         &self,
         id: KeyId,
-        change: Change,
+        amendment: Amendment,
         expected: Expected,
         request: Option<Idempotency>,
     ) -> Result<Begun, Error> {
-        self.write(move |store| store.update(&id, &change, &expected, request.as_ref())).await
+        self.write(move |store| store.amend(&id, &amendment, &expected, request.as_ref())).await
+    }
+
+    /// Gives up the tag of a version whose time to be destroyed has come: from here on
+    /// nothing brings it back. `None` where it is not to be destroyed now.
+    ///
+    /// # Errors
+    /// [`Error::KeyMissing`] and [`Error::Store`].
+    pub async fn begin_destroy(
+        &self,
+        id: KeyId,
+        number: u32,
+        now: SystemTime,
+    ) -> Result<Option<KeyTag>, Error> {
+        self.write(move |store| store.begin_destroy(&id, number, now)).await
+    }
+
+    /// Writes down that the material of a version is gone, and forgets what was kept
+    /// of it. A key without any other version keeps its id and loses its aliases.
+    ///
+    /// # Errors
+    /// [`Error::KeyMissing`], [`Error::Refused`], and [`Error::Store`].
+    pub async fn destroyed(&self, id: KeyId, number: u32, now: SystemTime) -> Result<Arc<Key>, Error> {
+        self.write(move |store| store.destroyed(&id, number, now)).await
+    }
+
+    /// What is due by then, the earliest first, from memory.
+    #[must_use]
+    pub fn due(&self, by: SystemTime) -> Vec<Due> {
+        self.view.load_full().due(by)
+    }
+
+    /// When something is due next, after that time, from memory.
+    #[must_use]
+    pub fn next_due(&self, after: SystemTime) -> Option<SystemTime> {
+        self.view.load_full().next_due(after)
+    }
+
+    /// Tells when what is due has changed.
+    #[must_use]
+    pub fn due_changes(&self) -> watch::Receiver<()> {
+        self.due.subscribe()
     }
 
     /// Takes the version with this tag into use: its material was made. With
@@ -203,7 +237,8 @@ impl Catalog {
     ///
     /// # Errors
     /// [`Error::KeyMissing`] also where the intent was given up meanwhile,
-    /// [`Error::EtagMismatch`], [`Error::PrimaryChanged`], and [`Error::Store`].
+    /// [`Error::EtagMismatch`], [`Error::PrimaryChanged`], [`Error::Refused`] where the
+    /// key was taken out of use meanwhile, and [`Error::Store`].
     pub async fn activate(
         &self,
         id: KeyId,
@@ -257,12 +292,18 @@ impl Catalog {
         &self,
         transaction: impl FnOnce(&mut Store) -> Result<store::Written<T>, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));
+        let (store, view, due) = (Arc::clone(&self.store), Arc::clone(&self.view), self.due.clone());
         let task = tokio::task::spawn_blocking(move || {
             let mut store = store.lock();
             let written = transaction(&mut store)?;
-            if let Some(change) = written.change {
-                view.store(Arc::new(view.load().with(change)));
+            if !written.changes.is_empty() {
+                let before = view.load_full();
+                let after = before.with(written.changes);
+                let is_due = after.is_due_otherwise(&before);
+                view.store(Arc::new(after));
+                if is_due {
+                    due.send_replace(());
+                }
             }
             Ok(written.value)
         });
@@ -291,6 +332,9 @@ pub enum Error {
     /// There is a key of this id.
     #[error("there is already a key `{0}`")]
     KeyExists(KeyId),
+    /// There was a key of this id.
+    #[error("there was a key `{0}`; its id is never used again")]
+    IdRetired(KeyId),
     /// The name is an alias of another key.
     #[error("`{0}` is already an alias")]
     AliasInUse(KeyId),
@@ -306,9 +350,19 @@ pub enum Error {
         /// The primary version.
         actual: u32,
     },
-    /// The labels of the key were changed while it was decided what its caller may do.
-    #[error("the labels of the key are being changed")]
+    /// What policies see of the key was changed while it was decided what its caller may
+    /// do, or its schedule was.
+    #[error("the key is being changed by another call")]
     Relabelled,
+    /// A version or its state is in the way.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The key would expire before it is valid.
+    #[error("the key would expire before it is valid")]
+    Expires,
+    /// There can be no next rotation without a period.
+    #[error("the key has no rotation period")]
+    NoPeriod,
     /// The request id was used for another request.
     #[error("the request id was used for another request")]
     RequestIdReused,

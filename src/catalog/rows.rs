@@ -24,6 +24,10 @@ pub(super) fn time(millis: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(u64::try_from(millis).unwrap_or_default())
 }
 
+fn span(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
 fn text<T: Serialize>(value: &T) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|_| Error::Unreadable { what: "key" })
 }
@@ -52,10 +56,12 @@ pub(super) fn insert_key(transaction: &Transaction<'_>, key: &Key) -> Result<(),
     transaction.execute(
         "INSERT INTO keys (id, uid, key_type, purpose, signature_algorithms, encryption_algorithms,
             protection_floor, backend, labels, description, owner, not_before, expires, destroy_after,
-            primary_version, min_protect, min_process, revision, created, updated, tenant)
+            primary_version, min_protect, min_process, revision, created, updated, tenant,
+            rotation_period, next_rotation)
          VALUES (:id, :uid, :key_type, :purpose, :signature_algorithms, :encryption_algorithms,
             :protection_floor, :backend, :labels, :description, :owner, :not_before, :expires, :destroy_after,
-            :primary, :min_protect, :min_process, :revision, :created, :updated, :tenant)",
+            :primary, :min_protect, :min_process, :revision, :created, :updated, :tenant,
+            :rotation_period, :next_rotation)",
         named_params! {
             ":id": key.id.as_str(),
             ":uid": key.uid.as_bytes(),
@@ -70,7 +76,7 @@ pub(super) fn insert_key(transaction: &Transaction<'_>, key: &Key) -> Result<(),
             ":owner": key.owner,
             ":not_before": key.not_before.map(millis),
             ":expires": key.expires.map(millis),
-            ":destroy_after": i64::try_from(key.destroy_after.as_millis()).unwrap_or(i64::MAX),
+            ":destroy_after": span(key.destroy_after),
             ":primary": key.primary,
             ":min_protect": key.min_protect,
             ":min_process": key.min_process,
@@ -78,6 +84,8 @@ pub(super) fn insert_key(transaction: &Transaction<'_>, key: &Key) -> Result<(),
             ":created": millis(key.created),
             ":updated": millis(key.updated),
             ":tenant": key.tenant,
+            ":rotation_period": key.rotation_period.map(span),
+            ":next_rotation": key.next_rotation.map(millis),
         },
     )?;
     for alias in &key.aliases {
@@ -89,16 +97,50 @@ pub(super) fn insert_key(transaction: &Transaction<'_>, key: &Key) -> Result<(),
     Ok(())
 }
 
+/// All of a key that can change, but its aliases and versions.
 pub(super) fn update_key(transaction: &Transaction<'_>, key: &Key, revision: u64) -> Result<(), Error> {
     transaction.execute(
-        "UPDATE keys SET labels = :labels, description = :description, revision = :revision,
-            updated = :updated WHERE id = :id",
+        "UPDATE keys SET labels = :labels, description = :description, not_before = :not_before,
+            expires = :expires, rotation_period = :rotation_period, next_rotation = :next_rotation,
+            primary_version = :primary, min_protect = :min_protect, min_process = :min_process,
+            revision = :revision, updated = :updated WHERE id = :id",
         named_params! {
             ":id": key.id.as_str(),
             ":labels": text(&key.labels)?,
             ":description": key.description,
+            ":not_before": key.not_before.map(millis),
+            ":expires": key.expires.map(millis),
+            ":rotation_period": key.rotation_period.map(span),
+            ":next_rotation": key.next_rotation.map(millis),
+            ":primary": key.primary,
+            ":min_protect": key.min_protect,
+            ":min_process": key.min_process,
             ":revision": signed(revision),
             ":updated": millis(SystemTime::now()),
+        },
+    )?;
+    Ok(())
+}
+
+/// The state of a version and what belongs to it. Without a key, what was kept of its
+/// material is wiped.
+pub(super) fn update_version(
+    transaction: &Transaction<'_>,
+    id: &KeyId,
+    version: &Version,
+) -> Result<(), Error> {
+    transaction.execute(
+        "UPDATE versions SET state = :state, tag = :tag, blob = :blob, compromised = :compromised,
+            destroys = :destroys, destroyed = :destroyed WHERE key_id = :key_id AND number = :number",
+        named_params! {
+            ":key_id": id.as_str(),
+            ":number": version.number,
+            ":state": version.state.name(),
+            ":tag": version.key.as_ref().map(|key| key.tag.as_bytes()),
+            ":blob": version.key.as_ref().map(|key| key.blob.as_ref()),
+            ":compromised": version.compromised.map(millis),
+            ":destroys": version.destroys.map(millis),
+            ":destroyed": version.destroyed.map(millis),
         },
     )?;
     Ok(())
@@ -168,6 +210,10 @@ pub(super) fn key(row: &Row<'_>) -> Result<Key, Error> {
         not_before: row.get::<_, Option<i64>>("not_before")?.map(time),
         expires: row.get::<_, Option<i64>>("expires")?.map(time),
         destroy_after: Duration::from_millis(u64::try_from(destroy_after).unwrap_or_default()),
+        rotation_period: row
+            .get::<_, Option<i64>>("rotation_period")?
+            .map(|period| Duration::from_millis(u64::try_from(period).unwrap_or_default())),
+        next_rotation: row.get::<_, Option<i64>>("next_rotation")?.map(time),
         primary: number(row.get("primary_version")?)?,
         min_protect: number(row.get("min_protect")?)?,
         min_process: number(row.get("min_process")?)?,
@@ -181,28 +227,35 @@ pub(super) fn key(row: &Row<'_>) -> Result<Key, Error> {
 /// A row of `versions`, of a key of this type.
 pub(super) fn version(key_type: KeyType, row: &Row<'_>) -> Result<Arc<Version>, Error> {
     let state: String = row.get("state")?;
-    let tag: Vec<u8> = row.get("tag")?;
-    let blob: Vec<u8> = row.get("blob")?;
+    let tag: Option<Vec<u8>> = row.get("tag")?;
+    let blob: Option<Vec<u8>> = row.get("blob")?;
     let public_key: Option<Vec<u8>> = row.get("public_key")?;
     let public_key = public_key.map(|der| PublicKey::from_stored(key_type, der.into()));
     let check_value: Option<[u8; CheckValue::BYTES]> = row.get("check_value")?;
     let check_value = check_value.map(CheckValue);
     let pin = public_key.clone().map(Pin::Public).or(check_value.map(Pin::Secret));
+    let key = match tag {
+        Some(tag) => Some(KeyRef {
+            tag: KeyTag::from_slice(&tag).ok_or(Error::Unreadable { what: "tag" })?,
+            key_type,
+            blob: blob.unwrap_or_default().into(),
+            pin,
+        }),
+        None => None,
+    };
     Ok(Arc::new(Version {
         number: number(row.get("number")?)?,
         state: State::from_name(&state).ok_or(Error::Unreadable { what: "state" })?,
         backend: named::<BackendName>(row.get("backend")?, "backend name")?,
         protection_level: named(row.get("protection_level")?, "protection level")?,
         origin: named::<Origin>(row.get("origin")?, "origin")?,
-        key: Some(KeyRef {
-            tag: KeyTag::from_slice(&tag).ok_or(Error::Unreadable { what: "tag" })?,
-            key_type,
-            blob: blob.into(),
-            pin,
-        }),
+        key,
         public_key,
         check_value,
         created: time(row.get("created")?),
         generated: row.get::<_, Option<i64>>("generated")?.map(time),
+        compromised: row.get::<_, Option<i64>>("compromised")?.map(time),
+        destroys: row.get::<_, Option<i64>>("destroys")?.map(time),
+        destroyed: row.get::<_, Option<i64>>("destroyed")?.map(time),
     }))
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{Begun, Error, Expected, Idempotency, REQUEST_ID_LIFETIME, rows, view::Change};
 use crate::{
     failpoint,
-    model::{Key, KeyId, State, Version},
+    model::{Key, KeyId, Refused, State, Version, Why},
 };
 
 /// Every step of the schema, in order; a step is never changed, only added.
@@ -27,6 +27,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("sql/0001_keys.sql")),
     M::up(include_str!("sql/0002_tenants.sql")),
     M::up(include_str!("sql/0003_audit_anchors.sql")),
+    M::up(include_str!("sql/0004_lifecycle.sql")),
     M::up(include_str!("sql/0005_cryptography.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
@@ -43,10 +44,10 @@ pub(super) struct Store {
     file: (u64, u64),
 }
 
-/// What a transaction answered, and what it did to a key.
+/// What a transaction answered, and what it did to keys.
 pub(super) struct Written<T> {
     pub(super) value: T,
-    pub(super) change: Option<Change>,
+    pub(super) changes: Vec<Change>,
 }
 
 impl Store {
@@ -67,6 +68,8 @@ impl Store {
         // An answer leaves only after its transaction is on disk.
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
+        // What is wiped of a destroyed key is overwritten, not only forgotten.
+        connection.pragma_update(None, "secure_delete", "ON")?;
         connection.execute_batch("BEGIN EXCLUSIVE; COMMIT").map_err(refused)?;
         MIGRATIONS.to_latest(&mut connection).map_err(|source| match source {
             rusqlite_migration::Error::MigrationDefinition(
@@ -123,7 +126,7 @@ impl Store {
 
     pub(super) fn first_answer(&mut self, request: &Idempotency) -> Result<Written<Option<Box<Key>>>, Error> {
         let transaction = self.begin()?;
-        Ok(Written { value: first_answer(&transaction, Some(request))?, change: None })
+        Ok(Written { value: first_answer(&transaction, Some(request))?, changes: Vec::new() })
     }
 
     pub(super) fn begin_create(
@@ -133,12 +136,10 @@ impl Store {
     ) -> Result<Written<Begun>, Error> {
         let transaction = self.begin()?;
         if let Some(first) = first_answer(&transaction, request)? {
-            return Ok(Written { value: Begun::Repeated(first), change: None });
+            return Ok(Written { value: Begun::Repeated(first), changes: Vec::new() });
         }
         for name in std::iter::once(&key.id).chain(&key.aliases) {
-            if exists(&transaction, "SELECT 1 FROM keys WHERE id = ?1", name)? {
-                return Err(Error::KeyExists(name.clone()));
-            }
+            is_no_id(&transaction, name)?;
             if exists(&transaction, "SELECT 1 FROM aliases WHERE alias = ?1", name)? {
                 return Err(Error::AliasInUse(name.clone()));
             }
@@ -159,7 +160,7 @@ impl Store {
     ) -> Result<Written<Begun>, Error> {
         let transaction = self.begin()?;
         if let Some(first) = first_answer(&transaction, request)? {
-            return Ok(Written { value: Begun::Repeated(first), change: None });
+            return Ok(Written { value: Begun::Repeated(first), changes: Vec::new() });
         }
         let key = load_one(&transaction, id)?.ok_or(Error::KeyMissing)?;
         check(&key, expected)?;
@@ -170,28 +171,6 @@ impl Store {
         finish(transaction, revision, id, version.number, "rotate-begun", |key| Begun::New(Arc::clone(key)))
     }
 
-    pub(super) fn update(
-        &mut self,
-        id: &KeyId,
-        change: &super::Change,
-        expected: &Expected,
-        request: Option<&Idempotency>,
-    ) -> Result<Written<Begun>, Error> {
-        /// Of the key, and of none of its versions.
-        const NO_VERSION: u32 = 0;
-        let transaction = self.begin()?;
-        if let Some(first) = first_answer(&transaction, request)? {
-            return Ok(Written { value: Begun::Repeated(first), change: None });
-        }
-        let key = load_one(&transaction, id)?.ok_or(Error::KeyMissing)?;
-        check(&key, expected)?;
-        let revision = next_revision(&transaction)?;
-        rows::update_key(&transaction, &change.of(&key), revision)?;
-        remember(&transaction, request, id, NO_VERSION)?;
-        answer(&transaction, id, NO_VERSION)?;
-        finish(transaction, revision, id, NO_VERSION, "updated", |key| Begun::New(Arc::clone(key)))
-    }
-
     pub(super) fn activate(
         &mut self,
         id: &KeyId,
@@ -200,7 +179,8 @@ impl Store {
         promote: bool,
         expected: &Expected,
     ) -> Result<Written<Arc<Key>>, Error> {
-        let now = rows::millis(SystemTime::now());
+        let time = SystemTime::now();
+        let now = rows::millis(time);
         let transaction = self.begin()?;
         let key = load_one(&transaction, id)?.ok_or(Error::KeyMissing)?;
         check(&key, expected)?;
@@ -220,12 +200,18 @@ impl Store {
             |row| row.get(0),
         );
         let number: u32 = activated.optional()?.ok_or(Error::KeyMissing)?;
+        // What was taken out of use as a whole is not brought back by a rotation.
+        if key.primary != 0 && key.state() != State::Enabled {
+            let why = Why::State(key.state());
+            return Err(Refused { key: key.id, version: key.primary, why }.into());
+        }
+        let next = if expected.due.is_some() { key.rotation_after(time) } else { key.next_rotation };
         // A slower rotation must not take the primary back from a newer one.
         let primary = if promote { key.primary.max(number) } else { key.primary };
         let revision = next_revision(&transaction)?;
         transaction.execute(
-            "UPDATE keys SET primary_version = ?2, revision = ?3, updated = ?4 WHERE id = ?1",
-            params![id.as_str(), primary, rows::signed(revision), now],
+            "UPDATE keys SET primary_version = ?2, revision = ?3, updated = ?4, next_rotation = ?5 WHERE id = ?1",
+            params![id.as_str(), primary, rows::signed(revision), now, next.map(rows::millis)],
         )?;
         answer(&transaction, id, number)?;
         finish(transaction, revision, id, number, "activated", Arc::clone)
@@ -239,7 +225,7 @@ impl Store {
             |row| Ok((row.get(0)?, row.get(1)?)),
         );
         let Some((number, backend)) = abandoned.optional()? else {
-            return Ok(Written { value: false, change: None });
+            return Ok(Written { value: false, changes: Vec::new() });
         };
         let (number, backend): (u32, String) = (number, backend);
         transaction.execute(
@@ -257,7 +243,7 @@ impl Store {
         let revision = next_revision(&transaction)?;
         finish(transaction, revision, id, number, "abandoned", |_| true).or_else(|error| match error {
             // The key went with its only version.
-            Error::KeyMissing => Ok(Written { value: true, change: Some(Change::Removed(id.clone())) }),
+            Error::KeyMissing => Ok(Written { value: true, changes: vec![Change::Removed(id.clone())] }),
             error => Err(error),
         })
     }
@@ -280,7 +266,7 @@ impl Store {
         )?;
         failpoint::reached("catalog.before-commit");
         transaction.commit()?;
-        Ok(Written { value: first..end, change: None })
+        Ok(Written { value: first..end, changes: Vec::new() })
     }
 
     pub(super) fn withdrawn(&self) -> Result<Written<BTreeSet<KeyTag>>, Error> {
@@ -291,7 +277,7 @@ impl Store {
             let tag: Vec<u8> = row.get(0)?;
             tags.extend(KeyTag::from_slice(&tag));
         }
-        Ok(Written { value: tags, change: None })
+        Ok(Written { value: tags, changes: Vec::new() })
     }
 
     pub(super) fn forget_answers(&mut self, now: SystemTime) -> Result<Written<()>, Error> {
@@ -301,7 +287,7 @@ impl Store {
         let history = now.checked_sub(HISTORY).map_or(0, rows::millis);
         self.connection.execute("DELETE FROM withdrawn WHERE at < ?1", [history])?;
         self.connection.execute("DELETE FROM changes WHERE at < ?1", [history])?;
-        Ok(Written { value: (), change: None })
+        Ok(Written { value: (), changes: Vec::new() })
     }
 
     /// A transaction, if the file is still the one of its name: what is written to
@@ -337,24 +323,36 @@ fn prepare(path: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn check(key: &Key, expected: &Expected) -> Result<(), Error> {
+pub(super) fn check(key: &Key, expected: &Expected) -> Result<(), Error> {
     if expected.etag.as_ref().is_some_and(|etag| *etag != key.etag()) {
         return Err(Error::EtagMismatch);
     }
     if expected.primary != 0 && expected.primary != key.primary {
         return Err(Error::PrimaryChanged { actual: key.primary });
     }
-    if expected.labels.as_ref().is_some_and(|labels| *labels != key.labels) {
+    if expected.labels.as_ref().is_some_and(|labels| *labels != key.labels)
+        || expected.minimums.is_some_and(|minimums| minimums != (key.min_protect, key.min_process))
+        || expected.due.is_some_and(|due| key.next_rotation != Some(due))
+    {
         return Err(Error::Relabelled);
     }
     Ok(())
+}
+
+/// Whether a name is the id of no key, and never was.
+pub(super) fn is_no_id(transaction: &Transaction<'_>, name: &KeyId) -> Result<(), Error> {
+    match load_one(transaction, name)? {
+        None => Ok(()),
+        Some(key) if key.is_gone() => Err(Error::IdRetired(name.clone())),
+        Some(_) => Err(Error::KeyExists(name.clone())),
+    }
 }
 
 fn exists(transaction: &Transaction<'_>, sql: &str, name: &KeyId) -> Result<bool, Error> {
     Ok(transaction.query_row(sql, [name.as_str()], |_| Ok(())).optional()?.is_some())
 }
 
-fn load_one(transaction: &Transaction<'_>, id: &KeyId) -> Result<Option<Key>, Error> {
+pub(super) fn load_one(transaction: &Transaction<'_>, id: &KeyId) -> Result<Option<Key>, Error> {
     let mut statement = transaction.prepare_cached("SELECT * FROM keys WHERE id = ?1")?;
     let mut found = statement.query([id.as_str()])?;
     let Some(row) = found.next()? else { return Ok(None) };
@@ -375,7 +373,7 @@ fn load_one(transaction: &Transaction<'_>, id: &KeyId) -> Result<Option<Key>, Er
     Ok(Some(key))
 }
 
-fn next_revision(transaction: &Transaction<'_>) -> Result<u64, Error> {
+pub(super) fn next_revision(transaction: &Transaction<'_>) -> Result<u64, Error> {
     let revision: i64 = transaction.query_row(
         "UPDATE catalog SET revision = revision + 1 RETURNING revision",
         [],
@@ -390,7 +388,7 @@ fn forgotten() -> i64 {
 }
 
 /// The answer to an earlier call with the same request id.
-fn first_answer(
+pub(super) fn first_answer(
     transaction: &Transaction<'_>,
     request: Option<&Idempotency>,
 ) -> Result<Option<Box<Key>>, Error> {
@@ -412,7 +410,7 @@ fn first_answer(
     serde_json::from_str(&answer).map(Some).map_err(|_| Error::Unreadable { what: "kept answer" })
 }
 
-fn remember(
+pub(super) fn remember(
     transaction: &Transaction<'_>,
     request: Option<&Idempotency>,
     id: &KeyId,
@@ -437,7 +435,7 @@ fn remember(
 }
 
 /// Keeps the key as it is now as the answer to the call that made this of it.
-fn answer(transaction: &Transaction<'_>, id: &KeyId, number: u32) -> Result<(), Error> {
+pub(super) fn answer(transaction: &Transaction<'_>, id: &KeyId, number: u32) -> Result<(), Error> {
     let key = load_one(transaction, id)?.ok_or(Error::KeyMissing)?;
     let answer = serde_json::to_string(&key).map_err(|_| Error::Unreadable { what: "key" })?;
     transaction.execute(
@@ -459,14 +457,38 @@ fn finish<T>(
     kind: &str,
     value: impl FnOnce(&Arc<Key>) -> T,
 ) -> Result<Written<T>, Error> {
+    note(&transaction, revision, id, number, kind)?;
+    commit(transaction, id, value)
+}
+
+/// Writes the change row.
+pub(super) fn note(
+    transaction: &Transaction<'_>,
+    revision: u64,
+    id: &KeyId,
+    number: u32,
+    kind: &str,
+) -> Result<(), Error> {
     transaction.execute(
         "INSERT INTO changes VALUES (?1, ?2, ?3, ?4, ?5)",
         params![rows::signed(revision), id.as_str(), number, kind, rows::millis(SystemTime::now())],
     )?;
+    Ok(())
+}
+
+/// Reads the key as it is now, and commits.
+///
+/// # Errors
+/// [`Error::KeyMissing`], after the commit, when the key is no more.
+pub(super) fn commit<T>(
+    transaction: Transaction<'_>,
+    id: &KeyId,
+    value: impl FnOnce(&Arc<Key>) -> T,
+) -> Result<Written<T>, Error> {
     let key = load_one(&transaction, id)?;
     failpoint::reached("catalog.before-commit");
     transaction.commit()?;
     failpoint::reached("catalog.after-commit");
     let key = Arc::new(key.ok_or(Error::KeyMissing)?);
-    Ok(Written { value: value(&key), change: Some(Change::Put(key)) })
+    Ok(Written { value: value(&key), changes: vec![Change::Put(key)] })
 }

@@ -2,6 +2,7 @@
 
 mod anchors;
 mod disk;
+mod lifecycle;
 mod requests;
 mod rotation;
 
@@ -50,6 +51,9 @@ fn version() -> Version {
         check_value: None,
         created: SystemTime::now(),
         generated: None,
+        compromised: None,
+        destroys: None,
+        destroyed: None,
     }
 }
 
@@ -73,6 +77,8 @@ fn key(name: &str) -> Key {
         not_before: Some(now),
         expires: None,
         destroy_after: Duration::from_secs(86_400),
+        rotation_period: None,
+        next_rotation: None,
         primary: 0,
         min_protect: 0,
         min_process: 0,

@@ -1,9 +1,9 @@
 //! The keys in memory: a persistent map, so that a change copies a path through
 //! a tree and never the whole, and readers keep what they have seen.
 
-use std::{collections::BTreeSet, ops::Bound, sync::Arc};
+use std::{collections::BTreeSet, ops::Bound, sync::Arc, time::SystemTime};
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use skms_backend::{KeyRef, KeyTag};
 
 use crate::model::{BackendName, Key, KeyId, Order, Place, SortBy, State, Version};
@@ -17,6 +17,35 @@ pub(super) struct View {
     // read from where it begins, and no key before it is looked at.
     created: OrdMap<Place, Arc<Key>>,
     updated: OrdMap<Place, Arc<Key>>,
+    due: OrdSet<Due>,
+}
+
+/// What the gateway is to do by itself, and when.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Due {
+    /// When.
+    pub time: SystemTime,
+    /// To which key.
+    pub key: KeyId,
+    /// What.
+    pub task: Task,
+}
+
+/// What the gateway does by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Task {
+    /// Destroys this version.
+    Destroy(u32),
+    /// Makes a new version.
+    Rotate,
+}
+
+/// What of a key is due some day.
+fn due(key: &Key) -> impl Iterator<Item = Due> + '_ {
+    let destroyed = key.versions.iter().filter(|version| version.state == State::DestroyScheduled);
+    let destroyed = destroyed.filter_map(|version| Some((version.destroys?, Task::Destroy(version.number))));
+    let rotated = key.rotates().map(|time| (time, Task::Rotate));
+    destroyed.chain(rotated).map(|(time, task)| Due { time, key: key.id.clone(), task })
 }
 
 /// What a transaction did to one key.
@@ -34,16 +63,33 @@ impl View {
         view
     }
 
-    pub(super) fn with(&self, change: Change) -> Self {
+    pub(super) fn with(&self, changes: impl IntoIterator<Item = Change>) -> Self {
         let mut view = self.clone();
-        match change {
-            Change::Put(key) => {
-                view.remove(&key.id);
-                view.put(key);
+        for change in changes {
+            match change {
+                Change::Put(key) => {
+                    view.remove(&key.id);
+                    view.put(key);
+                }
+                Change::Removed(id) => view.remove(&id),
             }
-            Change::Removed(id) => view.remove(&id),
         }
         view
+    }
+
+    /// Whether something else is due than in the view before it.
+    pub(super) fn is_due_otherwise(&self, before: &Self) -> bool {
+        // Parts that the two share are not looked at.
+        before.due.diff(&self.due).next().is_some()
+    }
+
+    pub(super) fn due(&self, by: SystemTime) -> Vec<Due> {
+        self.due.iter().take_while(|due| due.time <= by).cloned().collect()
+    }
+
+    pub(super) fn next_due(&self, after: SystemTime) -> Option<SystemTime> {
+        // Most of what is due lies ahead.
+        self.due.iter().map(|due| due.time).find(|time| *time > after)
     }
 
     fn put(&mut self, key: Arc<Key>) {
@@ -52,6 +98,7 @@ impl View {
         }
         self.created.insert(Place::of(&key, SortBy::CreateTime), Arc::clone(&key));
         self.updated.insert(Place::of(&key, SortBy::UpdateTime), Arc::clone(&key));
+        self.due.extend(due(&key));
         self.keys.insert(key.id.clone(), key);
     }
 
@@ -62,6 +109,9 @@ impl View {
             }
             self.created.remove(&Place::of(&key, SortBy::CreateTime));
             self.updated.remove(&Place::of(&key, SortBy::UpdateTime));
+            for due in due(&key) {
+                self.due.remove(&due);
+            }
         }
     }
 
@@ -202,9 +252,9 @@ mod tests {
     #[test]
     fn keys_that_come_change_and_go_are_in_every_order_once_or_not_at_all() {
         let mut view = view();
-        view = view.with(Change::Removed("key-0007".parse().unwrap()));
-        view = view.with(Change::Put(Arc::new(key("key-0008", 1, 5000))));
-        view = view.with(Change::Put(Arc::new(key("newcomer", 6000, 6000))));
+        view = view.with([Change::Removed("key-0007".parse().unwrap())]);
+        view = view.with([Change::Put(Arc::new(key("key-0008", 1, 5000)))]);
+        view = view.with([Change::Put(Arc::new(key("newcomer", 6000, 6000)))]);
         for order in orders() {
             let ids: BTreeSet<_> = listed(&view, order, 100).into_iter().collect();
             assert_eq!(ids.len(), KEYS, "{order}");
@@ -222,7 +272,7 @@ mod tests {
         for order in orders() {
             let all = listed(&view, order, usize::MAX);
             let last = view.keys.get(&all[99]).map(|key| Place::of(key, order.by)).unwrap();
-            let without = view.with(Change::Removed(all[99].clone()));
+            let without = view.with([Change::Removed(all[99].clone())]);
             let (keys, _) = without.page(order, Some(&last), 1, |_| true);
             assert_eq!(keys[0].id, all[100], "{order}");
         }

@@ -54,24 +54,24 @@ async fn what_a_caller_believes_is_checked_before_the_device_is_asked() {
     let tag = newest(&*begin_version(&catalog, "k").await);
     let now = activate(&catalog, tag, true, Expected::default()).await.unwrap().etag();
     let begin = |expected| catalog.begin_rotate(id("k"), version(), expected, None);
-    let stale = begin(Expected { etag: Some(old), primary: 0, labels: None }).await;
+    let stale = begin(Expected { etag: Some(old), primary: 0, ..Expected::default() }).await;
     assert!(matches!(stale, Err(Error::EtagMismatch)));
-    let stale = begin(Expected { etag: None, primary: 1, labels: None }).await;
+    let stale = begin(Expected { etag: None, primary: 1, ..Expected::default() }).await;
     assert!(matches!(stale, Err(Error::PrimaryChanged { actual: 2 })));
     let missing = catalog.begin_rotate(id("no"), version(), Expected::default(), None).await;
     assert!(matches!(missing, Err(Error::KeyMissing)));
     assert!(catalog.intents().is_empty(), "nothing of the refused ones is left");
     let judged = Expected { labels: Some([("team".into(), "other".into())].into()), ..Expected::default() };
     assert!(matches!(begin(judged).await, Err(Error::Relabelled)));
-    new(begin(Expected { etag: Some(now), primary: 2, labels: None }).await.unwrap());
+    new(begin(Expected { etag: Some(now), primary: 2, ..Expected::default() }).await.unwrap());
 }
 
 #[tokio::test]
 async fn of_two_callers_who_believe_the_same_one_is_refused_after_the_device_was_asked() {
     type Guard = fn(&Key) -> Expected;
     let guards: [Guard; 2] = [
-        |key| Expected { etag: Some(key.etag()), primary: 0, labels: None },
-        |key| Expected { etag: None, primary: key.primary, labels: None },
+        |key| Expected { etag: Some(key.etag()), primary: 0, ..Expected::default() },
+        |key| Expected { etag: None, primary: key.primary, ..Expected::default() },
     ];
     for guard in guards {
         let shelf = Shelf::new();
