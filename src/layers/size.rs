@@ -39,6 +39,12 @@ pub(super) const fn largest(rpc: Rpc, payload: usize) -> usize {
         | Rpc::GetPublicKey
         | Rpc::ListKeyVersions
         | Rpc::RotateKey
+        | Rpc::EnableKey
+        | Rpc::DisableKey
+        | Rpc::RestoreKey
+        | Rpc::MarkKeyCompromised
+        | Rpc::ScheduleKeyDestruction
+        | Rpc::SetPrimaryVersion
         | Rpc::ListBackends
         | Rpc::GetBackend
         | Rpc::GetServerInfo

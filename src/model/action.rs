@@ -18,10 +18,27 @@ pub enum Action {
     /// Change the labels of a key. They decide who may use it, so this is asked of
     /// the key as it is and of the key as it would be.
     SetKeyLabels,
+    /// Let lower versions of a key be used again. Asked besides changing the key.
+    LowerMinVersion,
+    /// Take versions of a key into use.
+    EnableKey,
+    /// Take versions of a key out of use.
+    DisableKey,
+    /// Call the destruction of versions of a key off.
+    RestoreKey,
+    /// Say that others know versions of a key.
+    MarkKeyCompromised,
+    /// Have versions of a key destroyed, later.
+    ScheduleKeyDestruction,
+    /// Make another version of a key the primary.
+    SetPrimaryVersion,
     /// Sign with a key.
     SignMessage,
     /// Check a signature.
     VerifySignature,
+    /// Check a signature also against versions that others know. Asked besides
+    /// checking it.
+    VerifyCompromised,
     /// Encrypt with a key.
     Encrypt,
     /// Decrypt with a key.
@@ -60,11 +77,13 @@ pub enum Action {
     FindOrphans,
     /// Remove what a crash left half made. The gateway's own.
     Sweep,
+    /// Destroy a version of a key whose time has come. The gateway's own.
+    DestroyKey,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 37] = [
         Self::CreateKey,
         Self::GetKey,
         Self::GetPublicKey,
@@ -72,8 +91,16 @@ impl Action {
         Self::RotateKey,
         Self::UpdateKey,
         Self::SetKeyLabels,
+        Self::LowerMinVersion,
+        Self::EnableKey,
+        Self::DisableKey,
+        Self::RestoreKey,
+        Self::MarkKeyCompromised,
+        Self::ScheduleKeyDestruction,
+        Self::SetPrimaryVersion,
         Self::SignMessage,
         Self::VerifySignature,
+        Self::VerifyCompromised,
         Self::Encrypt,
         Self::Decrypt,
         Self::ReEncryptFrom,
@@ -93,6 +120,7 @@ impl Action {
         Self::DescribeApi,
         Self::FindOrphans,
         Self::Sweep,
+        Self::DestroyKey,
     ];
 
     /// The name in audit records and policies.
@@ -106,8 +134,16 @@ impl Action {
             Self::RotateKey => "rotate-key",
             Self::UpdateKey => "update-key",
             Self::SetKeyLabels => "set-key-labels",
+            Self::LowerMinVersion => "lower-min-version",
+            Self::EnableKey => "enable-key",
+            Self::DisableKey => "disable-key",
+            Self::RestoreKey => "restore-key",
+            Self::MarkKeyCompromised => "mark-key-compromised",
+            Self::ScheduleKeyDestruction => "schedule-key-destruction",
+            Self::SetPrimaryVersion => "set-primary-version",
             Self::SignMessage => "sign-message",
             Self::VerifySignature => "verify-signature",
+            Self::VerifyCompromised => "verify-compromised",
             Self::Encrypt => "encrypt",
             Self::Decrypt => "decrypt",
             Self::ReEncryptFrom => "re-encrypt-from",
@@ -127,6 +163,7 @@ impl Action {
             Self::DescribeApi => "describe-api",
             Self::FindOrphans => "find-orphans",
             Self::Sweep => "sweep",
+            Self::DestroyKey => "destroy-key",
         }
     }
 
@@ -135,12 +172,25 @@ impl Action {
     #[must_use]
     pub const fn mutates(self) -> bool {
         match self {
-            Self::CreateKey | Self::RotateKey | Self::UpdateKey | Self::SetKeyLabels | Self::Sweep => true,
+            Self::CreateKey
+            | Self::RotateKey
+            | Self::UpdateKey
+            | Self::SetKeyLabels
+            | Self::LowerMinVersion
+            | Self::EnableKey
+            | Self::DisableKey
+            | Self::RestoreKey
+            | Self::MarkKeyCompromised
+            | Self::ScheduleKeyDestruction
+            | Self::SetPrimaryVersion
+            | Self::Sweep
+            | Self::DestroyKey => true,
             Self::GetKey
             | Self::GetPublicKey
             | Self::ListKeys
             | Self::SignMessage
             | Self::VerifySignature
+            | Self::VerifyCompromised
             | Self::Encrypt
             | Self::Decrypt
             | Self::ReEncryptFrom
@@ -172,8 +222,16 @@ impl Action {
             | Self::RotateKey
             | Self::UpdateKey
             | Self::SetKeyLabels
+            | Self::LowerMinVersion
+            | Self::EnableKey
+            | Self::DisableKey
+            | Self::RestoreKey
+            | Self::MarkKeyCompromised
+            | Self::ScheduleKeyDestruction
+            | Self::SetPrimaryVersion
             | Self::SignMessage
             | Self::VerifySignature
+            | Self::VerifyCompromised
             | Self::Encrypt
             | Self::Decrypt
             | Self::ReEncryptFrom
@@ -192,7 +250,7 @@ impl Action {
             | Self::GetServerInfo
             | Self::GenerateRandom
             | Self::DescribeApi => Target::Gateway,
-            Self::FindOrphans | Self::Sweep => Target::Nothing,
+            Self::FindOrphans | Self::Sweep | Self::DestroyKey => Target::Nothing,
         }
     }
 }

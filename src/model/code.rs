@@ -51,7 +51,7 @@ impl Code {
             | Reason::TokenRevoked
             | Reason::ClientCertificateRequired => Self::Unauthenticated,
             Reason::KeyNotFound | Reason::KeyVersionNotFound | Reason::BackendNotFound => Self::NotFound,
-            Reason::KeyAlreadyExists | Reason::AliasInUse => Self::AlreadyExists,
+            Reason::KeyAlreadyExists | Reason::KeyIdRetired | Reason::AliasInUse => Self::AlreadyExists,
             Reason::FieldRequired
             | Reason::FieldInvalid
             | Reason::ParameterNotApplicable
@@ -77,6 +77,7 @@ impl Code {
             | Reason::KeyExpired
             | Reason::KeyPurposeMismatch
             | Reason::VersionBelowMinimum
+            | Reason::PrimaryVersionRequired
             | Reason::ProtectionLevelUnsatisfiable => Self::FailedPrecondition,
             Reason::EtagMismatch | Reason::PrimaryVersionChanged | Reason::ConcurrentModification => {
                 Self::Aborted

@@ -49,6 +49,8 @@ reasons! {
     BackendNotFound = "BACKEND_NOT_FOUND",
     /// There is a key of this id.
     KeyAlreadyExists = "KEY_ALREADY_EXISTS",
+    /// There was a key of this id, and it is never used again.
+    KeyIdRetired = "KEY_ID_RETIRED",
     /// The id or alias belongs to another key as an alias.
     AliasInUse = "ALIAS_IN_USE",
     /// A field that must be set is not.
@@ -103,6 +105,8 @@ reasons! {
     KeyPurposeMismatch = "KEY_PURPOSE_MISMATCH",
     /// The version is below the key's minimum.
     VersionBelowMinimum = "VERSION_BELOW_MINIMUM",
+    /// The version is the primary, and the others would be left without it.
+    PrimaryVersionRequired = "PRIMARY_VERSION_REQUIRED",
     /// No backend protects keys as well as was asked for.
     ProtectionLevelUnsatisfiable = "PROTECTION_LEVEL_UNSATISFIABLE",
     /// The version has encrypted as much as is safe.

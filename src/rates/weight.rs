@@ -29,7 +29,15 @@ pub const fn of_call(rpc: Rpc) -> NonZeroU32 {
         | Rpc::GetBackend
         | Rpc::HealthCheck => 1,
         // A database transaction with a flush to disk, or many answers in one.
-        Rpc::CreateKey | Rpc::RotateKey | Rpc::UpdateKey => 10,
+        Rpc::CreateKey
+        | Rpc::RotateKey
+        | Rpc::UpdateKey
+        | Rpc::EnableKey
+        | Rpc::DisableKey
+        | Rpc::RestoreKey
+        | Rpc::MarkKeyCompromised
+        | Rpc::ScheduleKeyDestruction
+        | Rpc::SetPrimaryVersion => 10,
         Rpc::ListBackends | Rpc::TestPermissions | Rpc::ListKeyVersions => 5,
         // Up to a thousand keys, each asked of the policies.
         Rpc::ListKeys => 20,

@@ -4,7 +4,7 @@
 use std::{future::pending, net::SocketAddr, thread};
 
 use skms::proto::{
-    CreateKeyRequest, GetKeyRequest, GetPublicKeyRequest, GetPublicKeyResponse, KeyResponse,
+    self, CreateKeyRequest, GetKeyRequest, GetPublicKeyRequest, GetPublicKeyResponse, KeyResponse,
     ListKeyVersionsRequest, ListKeyVersionsResponse, ListKeysRequest, ListKeysResponse, RotateKeyRequest,
     SignRequest, SignResponse, UpdateKeyRequest, UpdateKeyResponse, VerifyRequest, VerifyResponse,
     key_management_server::{KeyManagement, KeyManagementServer},
@@ -93,6 +93,48 @@ impl KeyManagement for Echo {
     }
 
     async fn update_key(&self, _: Request<UpdateKeyRequest>) -> Result<Response<UpdateKeyResponse>, Status> {
+        Err(other())
+    }
+
+    async fn enable_key(
+        &self,
+        _: Request<proto::EnableKeyRequest>,
+    ) -> Result<Response<proto::EnableKeyResponse>, Status> {
+        Err(other())
+    }
+
+    async fn disable_key(
+        &self,
+        _: Request<proto::DisableKeyRequest>,
+    ) -> Result<Response<proto::DisableKeyResponse>, Status> {
+        Err(other())
+    }
+
+    async fn restore_key(
+        &self,
+        _: Request<proto::RestoreKeyRequest>,
+    ) -> Result<Response<proto::RestoreKeyResponse>, Status> {
+        Err(other())
+    }
+
+    async fn mark_key_compromised(
+        &self,
+        _: Request<proto::MarkKeyCompromisedRequest>,
+    ) -> Result<Response<proto::MarkKeyCompromisedResponse>, Status> {
+        Err(other())
+    }
+
+    async fn schedule_key_destruction(
+        &self,
+        _: Request<proto::ScheduleKeyDestructionRequest>,
+    ) -> Result<Response<proto::ScheduleKeyDestructionResponse>, Status> {
+        Err(other())
+    }
+
+    async fn set_primary_version(
+        &self,
+        _: Request<proto::SetPrimaryVersionRequest>,
+    ) -> Result<Response<proto::SetPrimaryVersionResponse>, Status> {
         Err(other())
     }
 

@@ -56,6 +56,20 @@ pub(super) async fn call(
             let request = labels(key, "");
             proto::UpdateKeyRequest { validate_only: true, ..request }.encode_to_vec()
         }
+        // Its fields are those of all verbs.
+        Rpc::EnableKey
+        | Rpc::DisableKey
+        | Rpc::RestoreKey
+        | Rpc::MarkKeyCompromised
+        | Rpc::ScheduleKeyDestruction => {
+            proto::EnableKeyRequest { key_id: key.into(), validate_only: true, ..Default::default() }
+                .encode_to_vec()
+        }
+        Rpc::SetPrimaryVersion => {
+            let request =
+                proto::SetPrimaryVersionRequest { key_id: key.into(), version: 1, ..Default::default() };
+            proto::SetPrimaryVersionRequest { validate_only: true, ..request }.encode_to_vec()
+        }
         Rpc::SignMessage => sign(key, "text").encode_to_vec(),
         Rpc::VerifySignature => verify(key, "text", "no signature").encode_to_vec(),
         Rpc::Encrypt => proto::EncryptRequest { key_id: key.into(), ..Default::default() }.encode_to_vec(),

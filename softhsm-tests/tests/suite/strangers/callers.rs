@@ -95,6 +95,17 @@ pub(crate) fn body(rpc: Rpc) -> Bytes {
             ..Default::default()
         }
         .encode_to_vec(),
+        Rpc::EnableKey
+        | Rpc::DisableKey
+        | Rpc::RestoreKey
+        | Rpc::MarkKeyCompromised
+        | Rpc::ScheduleKeyDestruction => {
+            proto::DisableKeyRequest { key_id: KEY.into(), ..Default::default() }.encode_to_vec()
+        }
+        Rpc::SetPrimaryVersion => {
+            proto::SetPrimaryVersionRequest { key_id: KEY.into(), version: 1, ..Default::default() }
+                .encode_to_vec()
+        }
         Rpc::SignMessage => ask::sign(KEY, "text").encode_to_vec(),
         Rpc::VerifySignature => ask::verify(KEY, "text", "no signature").encode_to_vec(),
         Rpc::Encrypt => {
