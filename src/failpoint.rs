@@ -3,13 +3,16 @@
 //! build has; without it a point costs nothing.
 
 /// Every point, for the test that must visit each.
-pub const ALL: [&str; 10] = [
+pub const ALL: [&str; 13] = [
     "create-key.intent-written",
     "create-key.material-made",
     "create-key.activated",
     "rotate-key.intent-written",
     "rotate-key.material-made",
     "rotate-key.activated",
+    "destroy-key.given-up",
+    "destroy-key.material-gone",
+    "destroy-key.wiped",
     "catalog.before-commit",
     "catalog.after-commit",
     "audit.before-write",

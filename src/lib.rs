@@ -71,6 +71,10 @@
 //! **Invariant:** an object that the catalog does not know as given up is never
 //! removed from a device, but by the very call that was making it.
 //!
+//! **Invariant:** states change by the verbs of one table (`model/state.rs`); the gateway
+//! destroys material when its time has come, on the device before in the catalog, and no
+//! id is used twice.
+//!
 //! **Invariant:** [`tonic`] and [`proto`] appear only in `rpc`, `layers`,
 //! `transport`, `server`, `client`, `cli` and `health`; `cryptoki` only in its
 //! backend. The test `tidy` holds the whole table of who may import whom.

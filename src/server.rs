@@ -127,6 +127,9 @@ impl Server {
         }
         let probing =
             tokio::spawn(health::watch(config.health, Arc::clone(&readiness), reporter, background.clone()));
+        let (scheduling, stopped) = (keyring.clone(), background.clone());
+        let scheduling =
+            tokio::spawn(async move { stopped.run_until_cancelled(scheduling.keep_schedule()).await });
         let sweeping = tokio::spawn(sweep(keyring, config.catalog.sweep_interval, background.clone()));
         let (grace, bounds) = (config.server.drain_grace, config.connections);
         let stopped = stop.clone();
@@ -142,7 +145,7 @@ impl Server {
             let reporter = probing.await;
             draining.cancel();
             // It ends at once; what it was doing at a device the gate waits for.
-            let _ = tokio::join!(sweeping, reloading, fetching, forgetting);
+            let _ = tokio::join!(sweeping, scheduling, reloading, fetching, forgetting);
             if let Ok(reporter) = reporter {
                 health::end(reporter, &readiness).await;
             }

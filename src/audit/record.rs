@@ -109,6 +109,15 @@ pub struct Facts {
     /// The version of the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
+    /// The versions that were named, where it is about more than one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub versions: Vec<u32>,
+    /// The gateway did it by itself, because its time had come.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub scheduled: bool,
+    /// The keys that lost an alias by it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub taken_from: Vec<KeyId>,
     /// The backend that was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<BackendName>,

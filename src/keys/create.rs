@@ -49,6 +49,10 @@ pub struct Create {
     pub expires: Option<SystemTime>,
     /// How long a version stays restorable after its destruction was scheduled.
     pub destroy_after: Duration,
+    /// How often the gateway is to rotate it.
+    pub rotation_period: Option<Duration>,
+    /// When it is to do so first; `None`: after one period.
+    pub next_rotation: Option<SystemTime>,
     /// The id under which the call may be repeated, and the fingerprint of the request.
     pub repeatable: Option<(Uuid, [u8; 32])>,
     /// Only find out whether it could be made.
@@ -118,9 +122,11 @@ impl Keyring {
 
     /// Who may not see the key that has a name is told that it may not have it, and not
     /// what is in the way.
-    fn unseen(&self, permit: &Permit, error: Error) -> Error {
-        let Error::Catalog { source: CatalogError::KeyExists(name) | CatalogError::AliasInUse(name) } =
-            &error
+    pub(super) fn unseen(&self, permit: &Permit, error: Error) -> Error {
+        let Error::Catalog {
+            source:
+                CatalogError::KeyExists(name) | CatalogError::IdRetired(name) | CatalogError::AliasInUse(name),
+        } = &error
         else {
             return error;
         };
@@ -215,6 +221,10 @@ fn new_key(
         not_before: request.not_before,
         expires: request.expires,
         destroy_after: request.destroy_after,
+        rotation_period: request.rotation_period,
+        next_rotation: request
+            .next_rotation
+            .or_else(|| request.rotation_period.and_then(|period| now.checked_add(period))),
         primary: 0,
         min_protect: 0,
         min_process: 0,
@@ -248,13 +258,18 @@ pub(super) fn pending(
         check_value: None,
         created: SystemTime::now(),
         generated: None,
+        compromised: None,
+        destroys: None,
+        destroyed: None,
     })
 }
 
 fn is_free(catalog: &Catalog, key: &Key) -> Result<(), Error> {
     for name in std::iter::once(&key.id).chain(&key.aliases) {
         if let Some(other) = catalog.lookup(name) {
-            let taken = if other.id == *name {
+            let taken = if other.id == *name && other.is_gone() {
+                CatalogError::IdRetired(name.clone())
+            } else if other.id == *name {
                 CatalogError::KeyExists(name.clone())
             } else {
                 CatalogError::AliasInUse(name.clone())

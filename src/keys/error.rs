@@ -5,7 +5,7 @@ use skms_backend::{Class, KeyType, ProtectionLevel};
 use crate::{
     catalog,
     gate::{self, Reasoned},
-    model::{BackendName, KeyId, Purpose, Reason, State},
+    model::{BackendName, KeyId, Purpose, Reason, Refused, State, Why},
 };
 
 /// A field of a request that is at fault.
@@ -127,6 +127,12 @@ pub enum Error {
         /// The minimum.
         minimum: u32,
     },
+    /// The change cannot be made, whatever the state.
+    #[error(transparent)]
+    Refused {
+        /// Why.
+        source: Refused,
+    },
     /// No backend that protects keys as well as asked offers the key type.
     #[error("no backend with protection level {} or better offers {key_type} keys with these algorithms", floor.name())]
     ProtectionUnsatisfiable {
@@ -161,7 +167,6 @@ pub enum Error {
     #[error("the catalog refused")]
     Catalog {
         /// Why.
-        #[from]
         source: catalog::Error,
     },
     /// The gate refused.
@@ -193,6 +198,34 @@ impl From<gate::Error> for Error {
             // To be told apart from a key that is not there by nothing at all.
             gate::Error::Missing { name } => Self::KeyNotFound { name },
             source => Self::Gate { source },
+        }
+    }
+}
+
+impl From<catalog::Error> for Error {
+    fn from(source: catalog::Error) -> Self {
+        let field = |field, why| Self::invalid(field, Reason::FieldInvalid, why);
+        match source {
+            catalog::Error::Refused(refused) => refused.into(),
+            catalog::Error::Expires => {
+                field("metadata.params.expire_time", "must be after `not_before_time`")
+            }
+            catalog::Error::NoPeriod => {
+                field("metadata.params.next_rotation_time", "needs a `rotation_period`")
+            }
+            source => Self::Catalog { source },
+        }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(source: Refused) -> Self {
+        let Refused { key, version, why } = source.clone();
+        match why {
+            Why::Missing => Self::VersionNotFound { key, version },
+            Why::State(state) => Self::State { key, version, state },
+            Why::BelowMinimum(minimum) => Self::BelowMinimum { key, version, minimum },
+            Why::TooLate | Why::Primary | Why::PrimaryBelow(_) => Self::Refused { source },
         }
     }
 }
@@ -230,6 +263,13 @@ impl Reasoned for Error {
             Self::NotYetValid { .. } => Reason::KeyNotYetValid,
             Self::Expired { .. } => Reason::KeyExpired,
             Self::BelowMinimum { .. } => Reason::VersionBelowMinimum,
+            Self::Refused { source } => match source.why {
+                Why::Missing => Reason::KeyVersionNotFound,
+                Why::State(_) => Reason::Internal,
+                Why::TooLate => Reason::KeyDestroyScheduled,
+                Why::Primary => Reason::PrimaryVersionRequired,
+                Why::BelowMinimum(_) | Why::PrimaryBelow(_) => Reason::VersionBelowMinimum,
+            },
             Self::ProtectionUnsatisfiable { .. } => Reason::ProtectionLevelUnsatisfiable,
             Self::NotOffered { .. } => Reason::OperationNotSupportedByBackend,
             Self::Backend { source, .. } => match source.class() {
@@ -247,7 +287,11 @@ impl Reasoned for Error {
             Self::BackendGone { .. } => Reason::BackendUnavailable,
             Self::Catalog { source } => match source {
                 catalog::Error::KeyExists(_) => Reason::KeyAlreadyExists,
+                catalog::Error::IdRetired(_) => Reason::KeyIdRetired,
                 catalog::Error::AliasInUse(_) => Reason::AliasInUse,
+                catalog::Error::Expires | catalog::Error::NoPeriod => Reason::FieldInvalid,
+                // Told as what it is, and not as an error of the catalog.
+                catalog::Error::Refused(_) => Reason::Internal,
                 catalog::Error::KeyMissing => Reason::KeyNotFound,
                 catalog::Error::EtagMismatch => Reason::EtagMismatch,
                 catalog::Error::PrimaryChanged { .. } => Reason::PrimaryVersionChanged,

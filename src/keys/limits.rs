@@ -18,6 +18,12 @@ pub struct Limits {
     /// The same for making a key.
     #[serde(with = "humantime_serde")]
     pub generate_timeout: Duration,
+    /// The shortest time in which a scheduled destruction can be called off.
+    #[serde(with = "humantime_serde")]
+    pub min_destroy_scheduled_duration: Duration,
+    /// The shortest time between two scheduled rotations.
+    #[serde(with = "humantime_serde")]
+    pub min_rotation_period: Duration,
 }
 
 impl Limits {
@@ -58,12 +64,14 @@ impl Limits {
     pub const AAD_BYTES: usize = 16 * 1024;
     /// The longest public key of others that is looked at, in bytes.
     pub const PUBLIC_KEY_BYTES: usize = 4 * 1024;
-    /// The shortest time in which a scheduled destruction can be called off.
-    pub const DESTROY_AFTER_MIN: Duration = Duration::from_secs(24 * 60 * 60);
+    /// The most versions that a call names; a whole key may have more.
+    pub const VERSIONS: usize = 100;
     /// That time where the creator of a key does not say.
     pub const DESTROY_AFTER_DEFAULT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
     /// The longest such time: ten years.
     pub const DESTROY_AFTER_MAX: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
+    /// The longest time between two scheduled rotations: ten years.
+    pub const ROTATION_PERIOD_MAX: Duration = Self::DESTROY_AFTER_MAX;
 
     /// The values that cannot work.
     #[must_use]
@@ -75,7 +83,14 @@ impl Limits {
         });
         let operation = BadValue::unless_span("limits.operation_timeout", self.operation_timeout);
         let generate = BadValue::unless_span("limits.generate_timeout", self.generate_timeout);
-        [message, operation, generate].into_iter().flatten().collect()
+        let destroy = least_span(
+            "limits.min_destroy_scheduled_duration",
+            self.min_destroy_scheduled_duration,
+            Self::DESTROY_AFTER_DEFAULT,
+        );
+        let rotate =
+            least_span("limits.min_rotation_period", self.min_rotation_period, Self::ROTATION_PERIOD_MAX);
+        [message, operation, generate, destroy, rotate].into_iter().flatten().collect()
     }
 }
 
@@ -85,8 +100,20 @@ impl Default for Limits {
             message_bytes: 64 * 1024,
             operation_timeout: Duration::from_secs(30),
             generate_timeout: Duration::from_secs(120),
+            min_destroy_scheduled_duration: Duration::from_secs(24 * 60 * 60),
+            min_rotation_period: Duration::from_secs(24 * 60 * 60),
         }
     }
+}
+
+/// A least value is itself at least a second, and leaves something to choose.
+fn least_span(field: &'static str, value: Duration, most: Duration) -> Option<BadValue> {
+    let least = Duration::from_secs(1);
+    (!(least..=most).contains(&value)).then(|| {
+        let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
+        let value = humantime::format_duration(value);
+        BadValue::new(field, format!("must be {least} to {most}, not `{value}`"))
+    })
 }
 
 /// Every call holds its messages in memory, so larger ones would let few callers

@@ -5,6 +5,7 @@
 //! **Invariant:** nothing here touches a device but through a
 //! [`Permit`](crate::gate::Permit).
 
+mod amend;
 mod create;
 mod crypto;
 mod error;
@@ -17,15 +18,16 @@ mod permissions;
 mod placement;
 mod public;
 mod rotate;
+mod schedule;
 mod sign;
 mod sweep;
 mod system;
-mod update;
 mod verify;
 
 use std::{sync::Arc, time::SystemTime};
 
 pub use self::{
+    amend::Amend,
     create::Create,
     crypto::{
         Aad, DataKey, DataKeyMade, Decrypt, Decrypted, Derive, Derived, ENVELOPE_OVERHEAD, Encrypt,
@@ -43,13 +45,12 @@ pub use self::{
     sign::{Encoding, Sign, Signed},
     sweep::Swept,
     system::{BackendShown, ServerInfo},
-    update::Update,
     verify::{Verified, Verify},
 };
 pub use crate::{
     auth::Call,
     backends::{Availability, BackendInfo},
-    catalog::{Change, Error as CatalogError},
+    catalog::{Amendment, Change, Error as CatalogError},
     gate::{Error as GateError, Exceeded, Reasoned},
 };
 use crate::{

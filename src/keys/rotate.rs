@@ -1,6 +1,6 @@
 //! Making a new version of a key.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ pub struct Rotate {
     pub repeatable: Option<(Uuid, [u8; 32])>,
     /// Leaves the primary where it is.
     pub stage_only: bool,
+    /// When the gateway was to do this by itself; `None`: somebody asks for it.
+    pub due: Option<SystemTime>,
 }
 
 impl Keyring {
@@ -72,12 +74,22 @@ impl Keyring {
                     },
                     error => error,
                 })?;
-                permit.note(|facts| facts.backend = Some(place.backend.clone()));
-                permit.charge(Work::Generate, &key, place.protection_level)?;
+                permit.note(|facts| {
+                    facts.backend = Some(place.backend.clone());
+                    facts.scheduled = request.due.is_some();
+                });
+                // What the key's owner has scheduled is not held against anybody's share.
+                if request.due.is_none() {
+                    permit.charge(Work::Generate, &key, place.protection_level)?;
+                }
                 let version = pending(key.key_type, 0, place.backend, place.protection_level)?;
                 let at_work = keyring.at_work(&[Arc::new(version.clone())]);
-                let expected =
-                    Expected { etag: request.etag, primary: request.expected_primary, labels: None };
+                let expected = Expected {
+                    etag: request.etag,
+                    primary: request.expected_primary,
+                    due: request.due,
+                    ..Expected::default()
+                };
                 // What was judged is what is rotated: not a key with other labels.
                 let judged = Expected { labels: Some(key.labels.clone()), ..expected.clone() };
                 let begun = keyring.catalog.begin_rotate(key.id.clone(), version, judged, idempotency);

@@ -158,7 +158,7 @@ impl Keyring {
     }
 
     /// A call of the gateway to itself.
-    fn own_call(&self) -> Call {
+    pub(super) fn own_call(&self) -> Call {
         Call {
             caller: Caller::gateway(),
             peer: "".into(),

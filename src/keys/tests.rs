@@ -117,13 +117,15 @@ fn create(name: &str) -> Create {
         not_before: None,
         expires: None,
         destroy_after: Duration::from_secs(86_400),
+        rotation_period: None,
+        next_rotation: None,
         repeatable: Some((Uuid::from_u128(1), [1; 32])),
         validate_only: false,
     }
 }
 
 fn rotate(name: &str, expected_primary: u32) -> Rotate {
-    Rotate { key: id(name), etag: None, expected_primary, repeatable: None, stage_only: false }
+    Rotate { key: id(name), etag: None, expected_primary, repeatable: None, stage_only: false, due: None }
 }
 
 #[tokio::test]

@@ -52,13 +52,16 @@ impl Keyring {
     /// the input does not fit it; what the gate refuses.
     pub async fn verify(&self, call: &Call, request: Verify) -> Result<Verified, Error> {
         let (found, subject) = self.find(&request.key);
+        let also = request.accept_compromised.then(|| (Action::VerifyCompromised, subject.clone()));
+        let also = also.into_iter().collect();
         self.gate
-            .admit(call, Action::VerifySignature, subject, move |permit| async move {
+            .admit_all(call, Action::VerifySignature, subject, also, move |permit| async move {
                 let key = known(found)?;
+                // The state before all else, as where it signs.
+                let candidates = candidates(&key, request.version, request.accept_compromised)?;
                 let usage = Usage::of(&key, request.algorithm, request.encoding, &request.input)?;
                 let algorithm = usage.algorithm;
                 note(&permit, &request.input, algorithm, None);
-                let candidates = candidates(&key, request.version, request.accept_compromised)?;
                 let signature = match (usage.encoding, key.key_type.field_bytes()) {
                     (Some(Encoding::Der), Some(width)) => {
                         p1363_from_der(&request.signature, width).map(Bytes::from)

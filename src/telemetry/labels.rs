@@ -188,6 +188,22 @@ labels! {
         /// It was bad; what was there before stays.
         Refused = "refused",
     }
+
+    /// What the gateway does by itself when its time has come.
+    Scheduled as "task" {
+        /// Destroys a version.
+        Destruction = "destruction",
+        /// Rotates a key.
+        Rotation = "rotation",
+    }
+
+    /// How that ended.
+    Ended as "outcome" {
+        /// It was done.
+        Done = "done",
+        /// It failed, and is tried again.
+        Failed = "failed",
+    }
 }
 
 impl Code {

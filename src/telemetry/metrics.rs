@@ -39,8 +39,8 @@ pub use self::{
 };
 use super::{
     labels::{
-        AuthFailure, Backend, Class, Code, Crowded, Handshake, Issuer, Job, Label as _, Limit, Listener,
-        Malformed, Method, Outcome, Reloaded, Step, Version,
+        AuthFailure, Backend, Class, Code, Crowded, Ended, Handshake, Issuer, Job, Label as _, Limit,
+        Listener, Malformed, Method, Outcome, Reloaded, Scheduled, Step, Version,
     },
     table::Table,
 };
@@ -93,6 +93,7 @@ pub struct Metrics {
     jwks_age: Family<Issuer, Fraction>,
     policy_generation: Gauge,
     reloads: Table<(Reloaded, Outcome), Counter>,
+    scheduled: Table<(Scheduled, Ended), Counter>,
     spans_exported: Counter,
     spans_lost: Counter,
     resident_memory: Gauge,
@@ -312,6 +313,11 @@ impl Metrics {
                 Table::with(Counter::default, <(Reloaded, Outcome)>::all()),
                 "reloads",
                 "Replacements while the gateway ran",
+            ),
+            scheduled: list.table(
+                Table::with(Counter::default, <(Scheduled, Ended)>::all()),
+                "scheduled",
+                "What the gateway did to keys by itself, because its time had come",
             ),
             spans_exported: list.add(
                 Counter::default(),

@@ -31,7 +31,7 @@ use tracing_subscriber::{
 pub use self::{
     chain::chain,
     filter::{Filter, FilterError},
-    labels::{Class, Code, Crowded, Handshake, Limit, Malformed, Outcome, Reloaded, Step},
+    labels::{Class, Code, Crowded, Ended, Handshake, Limit, Malformed, Outcome, Reloaded, Scheduled, Step},
     metrics::{AuditState, DeviceTimes, Metrics, Pool, metrics},
     trace_context::Trace,
     traces::{Config as Traces, Endpoint, EndpointError},

@@ -6,7 +6,8 @@ use super::Metrics;
 use crate::{
     model::{Reason, Rpc},
     telemetry::labels::{
-        AuthFailure, Code, Crowded, Handshake, Limit, Listener, Malformed, Method, Outcome, Reloaded, Step,
+        AuthFailure, Code, Crowded, Ended, Handshake, Limit, Listener, Malformed, Method, Outcome, Reloaded,
+        Scheduled, Step,
     },
 };
 
@@ -108,6 +109,11 @@ impl Metrics {
     /// Something was to be replaced.
     pub fn reloaded(&self, what: Reloaded, outcome: Outcome) {
         self.reloads.count((what, outcome));
+    }
+
+    /// The gateway did something to a key by itself, or failed to.
+    pub fn scheduled(&self, task: Scheduled, ended: Ended) {
+        self.scheduled.count((task, ended));
     }
 
     /// Whether the gateway says that it serves.

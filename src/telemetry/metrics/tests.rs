@@ -96,7 +96,7 @@ fn no_label_is_outside_of_its_list() {
                 "reason" => Reason::ALL.iter().any(|reason| reason.text() == value),
                 "operation" => Operation::ALL.iter().any(|operation| operation.name() == value),
                 "code" => value.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'),
-                "class" | "why" | "step" | "limit" | "what" | "outcome" => {
+                "class" | "why" | "step" | "limit" | "what" | "outcome" | "task" => {
                     value.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_' || byte == b'2')
                 }
                 "le" => value == "+Inf" || value.parse::<f64>().is_ok(),
