@@ -270,6 +270,54 @@ impl KeyManagement for Answers {
         Ok(Response::new(proto::UpdateKeyResponse { key: Some(key(&request.key_id)) }))
     }
 
+    async fn enable_key(
+        &self,
+        request: Request<proto::EnableKeyRequest>,
+    ) -> Result<Response<proto::EnableKeyResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        Ok(Response::new(proto::EnableKeyResponse { key: Some(key(&request.key_id)) }))
+    }
+
+    async fn disable_key(
+        &self,
+        request: Request<proto::DisableKeyRequest>,
+    ) -> Result<Response<proto::DisableKeyResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        Ok(Response::new(proto::DisableKeyResponse { key: Some(key(&request.key_id)) }))
+    }
+
+    async fn restore_key(
+        &self,
+        request: Request<proto::RestoreKeyRequest>,
+    ) -> Result<Response<proto::RestoreKeyResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        Ok(Response::new(proto::RestoreKeyResponse { key: Some(key(&request.key_id)) }))
+    }
+
+    async fn mark_key_compromised(
+        &self,
+        request: Request<proto::MarkKeyCompromisedRequest>,
+    ) -> Result<Response<proto::MarkKeyCompromisedResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        Ok(Response::new(proto::MarkKeyCompromisedResponse { key: Some(key(&request.key_id)) }))
+    }
+
+    async fn schedule_key_destruction(
+        &self,
+        request: Request<proto::ScheduleKeyDestructionRequest>,
+    ) -> Result<Response<proto::ScheduleKeyDestructionResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        Ok(Response::new(proto::ScheduleKeyDestructionResponse { key: Some(key(&request.key_id)) }))
+    }
+
+    async fn set_primary_version(
+        &self,
+        request: Request<proto::SetPrimaryVersionRequest>,
+    ) -> Result<Response<proto::SetPrimaryVersionResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        Ok(Response::new(proto::SetPrimaryVersionResponse { key: Some(key(&request.key_id)) }))
+    }
+
     async fn sign_message(
         &self,
         request: Request<proto::SignRequest>,

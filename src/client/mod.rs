@@ -170,6 +170,63 @@ impl Client {
         Ok(self.call(self.key_management().update_key(request)).await?.key.unwrap_or_default())
     }
 
+    /// Takes versions of a key into use.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn enable_key(&self, request: proto::EnableKeyRequest) -> Result<proto::KeyResponse, Error> {
+        Ok(self.call(self.key_management().enable_key(request)).await?.key.unwrap_or_default())
+    }
+
+    /// Takes versions of a key out of use.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn disable_key(&self, request: proto::DisableKeyRequest) -> Result<proto::KeyResponse, Error> {
+        Ok(self.call(self.key_management().disable_key(request)).await?.key.unwrap_or_default())
+    }
+
+    /// Calls the destruction of versions of a key off.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn restore_key(&self, request: proto::RestoreKeyRequest) -> Result<proto::KeyResponse, Error> {
+        Ok(self.call(self.key_management().restore_key(request)).await?.key.unwrap_or_default())
+    }
+
+    /// Says that others know versions of a key.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn mark_key_compromised(
+        &self,
+        request: proto::MarkKeyCompromisedRequest,
+    ) -> Result<proto::KeyResponse, Error> {
+        Ok(self.call(self.key_management().mark_key_compromised(request)).await?.key.unwrap_or_default())
+    }
+
+    /// Has versions of a key destroyed, later.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn schedule_key_destruction(
+        &self,
+        request: proto::ScheduleKeyDestructionRequest,
+    ) -> Result<proto::KeyResponse, Error> {
+        Ok(self.call(self.key_management().schedule_key_destruction(request)).await?.key.unwrap_or_default())
+    }
+
+    /// Makes another version the primary.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn set_primary_version(
+        &self,
+        request: proto::SetPrimaryVersionRequest,
+    ) -> Result<proto::KeyResponse, Error> {
+        Ok(self.call(self.key_management().set_primary_version(request)).await?.key.unwrap_or_default())
+    }
+
     /// Signs a message or a digest.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! The service `KeyManagement`.
 
+mod amend;
 mod keys;
 mod lists;
 mod public_key;
@@ -95,6 +96,54 @@ impl KeyManagement for Service {
     ) -> Result<Response<proto::UpdateKeyResponse>, Status> {
         let (call, request) = opened(request)?;
         closed(&call, self.update(&call, request).await)
+    }
+
+    async fn enable_key(
+        &self,
+        request: Request<proto::EnableKeyRequest>,
+    ) -> Result<Response<proto::EnableKeyResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.enable(&call, request).await)
+    }
+
+    async fn disable_key(
+        &self,
+        request: Request<proto::DisableKeyRequest>,
+    ) -> Result<Response<proto::DisableKeyResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.disable(&call, request).await)
+    }
+
+    async fn restore_key(
+        &self,
+        request: Request<proto::RestoreKeyRequest>,
+    ) -> Result<Response<proto::RestoreKeyResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.restore(&call, request).await)
+    }
+
+    async fn mark_key_compromised(
+        &self,
+        request: Request<proto::MarkKeyCompromisedRequest>,
+    ) -> Result<Response<proto::MarkKeyCompromisedResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.mark_compromised(&call, request).await)
+    }
+
+    async fn schedule_key_destruction(
+        &self,
+        request: Request<proto::ScheduleKeyDestructionRequest>,
+    ) -> Result<Response<proto::ScheduleKeyDestructionResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.schedule_destruction(&call, request).await)
+    }
+
+    async fn set_primary_version(
+        &self,
+        request: Request<proto::SetPrimaryVersionRequest>,
+    ) -> Result<Response<proto::SetPrimaryVersionResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.set_primary(&call, request).await)
     }
 
     async fn sign_message(

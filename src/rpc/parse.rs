@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::RangeInclusive,
     time::{Duration, SystemTime},
 };
 
@@ -271,20 +272,59 @@ impl Fields {
         }
     }
 
-    pub(super) fn destroy_after(&mut self, duration: Option<prost_types::Duration>) -> Option<Duration> {
+    pub(super) fn destroy_after(
+        &mut self,
+        duration: Option<prost_types::Duration>,
+        limits: &Limits,
+    ) -> Option<Duration> {
         let Some(duration) = duration else { return Some(Limits::DESTROY_AFTER_DEFAULT) };
+        let range = limits.min_destroy_scheduled_duration..=Limits::DESTROY_AFTER_MAX;
+        self.span("params.destroy_scheduled_duration", duration, &range)
+    }
+
+    /// `Some(None)` where the field is not set.
+    pub(super) fn rotation_period(
+        &mut self,
+        field: &str,
+        duration: Option<prost_types::Duration>,
+        limits: &Limits,
+    ) -> Option<Option<Duration>> {
+        let Some(duration) = duration else { return Some(None) };
+        let range = limits.min_rotation_period..=Limits::ROTATION_PERIOD_MAX;
+        self.span(field, duration, &range).map(Some)
+    }
+
+    fn span(
+        &mut self,
+        field: &str,
+        duration: prost_types::Duration,
+        range: &RangeInclusive<Duration>,
+    ) -> Option<Duration> {
         // Looked at before it is converted: the conversion of absurd values panics.
         let sensible = duration.seconds >= 0 && NANOS.contains(&duration.nanos);
         match sensible.then(|| Duration::try_from(duration)) {
-            Some(Ok(duration))
-                if (Limits::DESTROY_AFTER_MIN..=Limits::DESTROY_AFTER_MAX).contains(&duration) =>
-            {
-                Some(duration)
-            }
+            Some(Ok(duration)) if range.contains(&duration) => Some(duration),
             _ => {
-                let range = "must be from 24 hours to ten years";
-                self.fail("params.destroy_scheduled_duration", Reason::FieldInvalid, range);
+                let least = humantime::format_duration(*range.start());
+                self.fail(field, Reason::FieldInvalid, format!("must be from {least} to ten years"));
                 None
+            }
+        }
+    }
+
+    /// Versions of a key, each once; none means the whole key.
+    pub(super) fn versions(&mut self, field: &str, versions: &[u32]) {
+        if versions.len() > Limits::VERSIONS {
+            let many = format!("{} are more than the limit of {}", versions.len(), Limits::VERSIONS);
+            self.fail(field, Reason::FieldInvalid, many);
+            return;
+        }
+        for (at, version) in versions.iter().enumerate() {
+            let field = format!("{field}[{at}]");
+            if *version == 0 {
+                self.fail(&field, Reason::FieldInvalid, "versions are counted from 1");
+            } else if versions.iter().take(at).any(|earlier| earlier == version) {
+                self.fail(&field, Reason::FieldInvalid, "the same version twice");
             }
         }
     }
@@ -319,15 +359,15 @@ impl Fields {
     }
 
     /// Other names of the key `id`, each once.
-    pub(super) fn aliases(&mut self, id: Option<&KeyId>, aliases: &[String]) -> Vec<KeyId> {
+    pub(super) fn aliases(&mut self, field: &str, id: Option<&KeyId>, aliases: &[String]) -> Vec<KeyId> {
         if aliases.len() > Limits::ALIASES {
             let description = format!("{} are more than the limit of {}", aliases.len(), Limits::ALIASES);
-            self.fail("params.aliases", Reason::FieldInvalid, description);
+            self.fail(field, Reason::FieldInvalid, description);
             return Vec::new();
         }
         let mut parsed = Vec::new();
         for (at, alias) in aliases.iter().enumerate() {
-            let field = format!("params.aliases[{at}]");
+            let field = format!("{field}[{at}]");
             let Some(alias) = self.key_id(&field, alias) else { continue };
             if parsed.contains(&alias) || Some(&alias) == id {
                 self.fail(&field, Reason::FieldInvalid, "the same name twice");

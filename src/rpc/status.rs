@@ -124,7 +124,11 @@ fn external(error: &Error) -> String {
         }
         Error::Catalog { source } => match source {
             CatalogError::KeyExists(_)
+            | CatalogError::IdRetired(_)
             | CatalogError::AliasInUse(_)
+            | CatalogError::Refused(_)
+            | CatalogError::Expires
+            | CatalogError::NoPeriod
             | CatalogError::KeyMissing
             | CatalogError::EtagMismatch
             | CatalogError::PrimaryChanged { .. }
@@ -193,7 +197,13 @@ fn metadata(error: &Error) -> HashMap<String, String> {
             pairs.extend(source.code().map(|code| ("ckr", code.to_owned())));
             pairs
         }
-        Error::Catalog { source: CatalogError::KeyExists(name) | CatalogError::AliasInUse(name) } => {
+        Error::Refused { source } => {
+            vec![("keyId", source.key.to_string()), ("version", source.version.to_string())]
+        }
+        Error::Catalog {
+            source:
+                CatalogError::KeyExists(name) | CatalogError::IdRetired(name) | CatalogError::AliasInUse(name),
+        } => {
             vec![("keyId", name.to_string())]
         }
         Error::Invalid { violations } => {
@@ -215,6 +225,7 @@ fn precondition(error: &Error) -> Option<(&'static str, String)> {
         Error::State { key, version, .. } | Error::BelowMinimum { key, version, .. } => {
             format!("{key}/{version}")
         }
+        Error::Refused { source } => format!("{}/{}", source.key, source.version),
         Error::NotYetValid { key }
         | Error::Expired { key }
         | Error::NoPublicHalf { key }

@@ -1,10 +1,10 @@
-//! CreateKey, GetKey, RotateKey and UpdateKey.
+//! CreateKey, GetKey and RotateKey.
 
 use skms_backend::{KeyType, SignatureAlgorithm};
 
 use super::Service;
 use crate::{
-    keys::{Call, Change, Create, Error, Limits, Rotate, Update},
+    keys::{Call, Create, Error, Limits, Rotate},
     model::{Purpose, Reason},
     proto,
     rpc::{
@@ -22,7 +22,7 @@ impl Service {
         let mut fields = Fields::default();
         let request_id = fields.request_id(&std::mem::take(&mut request.request_id));
         let repeatable = request_id.map(|id| id.map(|id| (id, parse::fingerprint(&request))));
-        let parsed = create(&mut fields, request, repeatable);
+        let parsed = create(&mut fields, request, repeatable, self.keyring.limits());
         let shown = self.keyring.create(call, fields.finish(parsed)?).await?;
         Ok(convert::key(&shown, View { full: false, version: 0 }))
     }
@@ -57,6 +57,7 @@ impl Service {
                 etag: Some(request.etag).filter(|etag| !etag.is_empty()),
                 expected_primary: request.expected_primary_version,
                 stage_only: request.stage_only,
+                due: None,
             })
         })();
         let shown = self.keyring.rotate(call, fields.finish(parsed)?).await?;
@@ -64,77 +65,14 @@ impl Service {
     }
 }
 
-impl Service {
-    pub(super) async fn update(
-        &self,
-        call: &Call,
-        mut request: proto::UpdateKeyRequest,
-    ) -> Result<proto::UpdateKeyResponse, Error> {
-        let mut fields = Fields::default();
-        let request_id = fields.request_id(&std::mem::take(&mut request.request_id));
-        let key = fields.required_key_id("key_id", &request.key_id);
-        fields.at_most("etag", request.etag.len(), ETAG_BYTES);
-        let fingerprint = parse::fingerprint(&request);
-        let change = change(&mut fields, request.update_mask, request.metadata.unwrap_or_default());
-        let parsed = (|| {
-            Some(Update {
-                key: key?,
-                change,
-                etag: Some(request.etag).filter(|etag| !etag.is_empty()),
-                repeatable: request_id?.map(|id| (id, fingerprint)),
-                validate_only: request.validate_only,
-            })
-        })();
-        let shown = self.keyring.update(call, fields.finish(parsed)?).await?;
-        Ok(proto::UpdateKeyResponse { key: Some(convert::key(&shown, View { full: false, version: 0 })) })
-    }
-}
-
-/// What the mask names, taken from the metadata.
-fn change(fields: &mut Fields, mask: Option<prost_types::FieldMask>, metadata: proto::KeyMetadata) -> Change {
-    let mut change = Change::default();
-    let paths = mask.unwrap_or_default().paths;
-    if paths.is_empty() {
-        let why = "the fields to change: `labels`, `params.description`";
-        fields.fail("update_mask", Reason::FieldRequired, why);
-    }
-    if paths.len() > MASK_PATHS {
-        let why = format!("{} paths are more than the limit of {MASK_PATHS}", paths.len());
-        fields.fail("update_mask", Reason::FieldInvalid, why);
-        return change;
-    }
-    let description = metadata.params.unwrap_or_default().description;
-    for path in paths {
-        match path.as_str() {
-            "labels" if change.labels.is_none() => {
-                change.labels = Some(fields.labels("metadata.labels", metadata.labels.clone()));
-            }
-            "params.description" if change.description.is_none() => {
-                let field = "metadata.params.description";
-                fields.at_most(field, description.len(), Limits::DESCRIPTION_BYTES);
-                change.description = Some(description.clone());
-            }
-            "labels" | "params.description" => {
-                fields.fail("update_mask", Reason::FieldInvalid, "the same field twice");
-            }
-            _ => {
-                let why = "only `labels` and `params.description` can be changed yet";
-                fields.fail("update_mask", Reason::FieldInvalid, why);
-            }
-        }
-    }
-    change
-}
-
 /// An etag of this gateway is shorter; a longer one is not one.
-const ETAG_BYTES: usize = 64;
-/// Far more than there are fields.
-const MASK_PATHS: usize = 32;
+pub(super) const ETAG_BYTES: usize = 64;
 
 fn create(
     fields: &mut Fields,
     request: proto::CreateKeyRequest,
     repeatable: Option<Option<(uuid::Uuid, [u8; 32])>>,
+    limits: &Limits,
 ) -> Option<Create> {
     let key_type = key_type(fields, &request.key_type);
     let id = match request.key_id.as_str() {
@@ -143,7 +81,7 @@ fn create(
     };
     let labels = fields.labels("metadata", request.metadata);
     let params = request.params.unwrap_or_default();
-    let aliases = fields.aliases(id.as_ref().and_then(Option::as_ref), &params.aliases);
+    let aliases = fields.aliases("params.aliases", id.as_ref().and_then(Option::as_ref), &params.aliases);
     let purpose = purpose(fields, key_type, params.purpose);
     let fit =
         |wanted, fits: bool| purpose.is_none_or(|purpose| purpose == wanted) && (key_type.is_none() || fits);
@@ -163,7 +101,7 @@ fn create(
     );
     let protection_floor = fields.protection("params.protection_level", params.protection_level);
     let backend = fields.backend("params.backend", &params.backend);
-    let destroy_after = fields.destroy_after(params.destroy_scheduled_duration);
+    let destroy_after = fields.destroy_after(params.destroy_scheduled_duration, limits);
     let not_before = fields.time("params.not_before_time", params.not_before_time);
     let expires = fields.time("params.expire_time", params.expire_time);
     if let (Some(Some(not_before)), Some(Some(expires))) = (not_before, expires)
@@ -172,8 +110,11 @@ fn create(
         fields.fail("params.expire_time", Reason::FieldInvalid, "must be after `not_before_time`");
     }
     fields.at_most("params.description", params.description.len(), Limits::DESCRIPTION_BYTES);
-    fields.not_built("params.rotation_period", params.rotation_period.is_some());
-    fields.not_built("params.next_rotation_time", params.next_rotation_time.is_some());
+    let rotation_period = fields.rotation_period("params.rotation_period", params.rotation_period, limits);
+    let next_rotation = fields.time("params.next_rotation_time", params.next_rotation_time);
+    if params.next_rotation_time.is_some() && params.rotation_period.is_none() {
+        fields.fail("params.next_rotation_time", Reason::FieldInvalid, "needs a `rotation_period`");
+    }
     fields.not_built("params.import_only", params.import_only);
     fields.not_built("params.max_operations_per_version", params.max_operations_per_version != 0);
     let export = fields.known("params.export_policy", params.export_policy);
@@ -192,6 +133,8 @@ fn create(
         not_before: not_before?,
         expires: expires?,
         destroy_after: destroy_after?,
+        rotation_period: rotation_period?,
+        next_rotation: next_rotation?,
         repeatable: repeatable?,
         validate_only: request.validate_only,
     })
