@@ -27,6 +27,7 @@ mod terminal;
 #[cfg(test)]
 mod tests;
 mod text;
+mod time;
 mod token;
 mod verify;
 

@@ -1,8 +1,5 @@
 //! `skms keys create`.
 
-use std::{str::FromStr, time::SystemTime};
-
-use prost_types::Timestamp;
 use uuid::Uuid;
 
 use super::show;
@@ -13,6 +10,7 @@ use crate::{
         labels::{Label, by_name},
         names::{PROTECTION_LEVELS, algorithm_parser, parser},
         text::plain,
+        time::{Span, Time},
     },
     proto::{CreateKeyRequest, KeyParams, ProtectionLevel, SignatureAlgorithm},
 };
@@ -53,6 +51,15 @@ pub(in crate::cli) struct Args {
     /// The key does not sign from this time on: RFC 3339, or +DURATION from now
     #[arg(long, value_name = "TIME")]
     expires: Option<Time>,
+    /// How often the gateway rotates the key by itself, such as 90days [default: never]
+    #[arg(long, value_name = "DURATION")]
+    rotation_period: Option<Span>,
+    /// When it does so first: RFC 3339, or +DURATION from now [default: after a period]
+    #[arg(long, value_name = "TIME", requires = "rotation_period")]
+    next_rotation: Option<Time>,
+    /// How long a destruction can be called off, such as 7days [default: 30days]
+    #[arg(long, value_name = "DURATION")]
+    destroy_after: Option<Span>,
     /// A UUID under which the command can be repeated without making a second key
     #[arg(long, value_name = "UUID")]
     request_id: Option<Uuid>,
@@ -100,6 +107,9 @@ fn request(args: &Args) -> Result<CreateKeyRequest, Error> {
             backend: args.backend.clone().unwrap_or_default(),
             not_before_time: args.not_before.map(|time| time.0),
             expire_time: args.expires.map(|time| time.0),
+            rotation_period: args.rotation_period.map(|span| span.0),
+            next_rotation_time: args.next_rotation.map(|time| time.0),
+            destroy_scheduled_duration: args.destroy_after.map(|span| span.0),
             aliases: args.aliases.clone(),
             description: args.description.clone().unwrap_or_default(),
             ..Default::default()
@@ -110,26 +120,10 @@ fn request(args: &Args) -> Result<CreateKeyRequest, Error> {
     })
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Time(Timestamp);
-
-impl FromStr for Time {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let Some(duration) = text.strip_prefix('+') else {
-            let time = text.parse().map_err(|_| "a time is 2027-01-31T00:00:00Z, or +30days from now");
-            return Ok(Self(time?));
-        };
-        let duration = humantime::parse_duration(duration).map_err(|error| error.to_string())?;
-        let time = SystemTime::now().checked_add(duration).ok_or("that is too far away")?;
-        Ok(Self(time.into()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use prost_types::Timestamp;
 
     use super::*;
 
@@ -159,6 +153,9 @@ mod tests {
             "--description=for wages",
             "--not-before=2026-01-01T00:00:00Z",
             "--expires=2027-01-01T01:00:00+01:00",
+            "--rotation-period=90days",
+            "--next-rotation=2026-02-01T00:00:00Z",
+            "--destroy-after=7days",
             "--request-id=7b0b0f6e-58f5-4d53-9d0b-6d1f6f1f0a0a",
             "--validate-only",
         ]);
@@ -174,6 +171,9 @@ mod tests {
                 description: "for wages".into(),
                 not_before_time: Some(Timestamp { seconds: 1_767_225_600, nanos: 0 }),
                 expire_time: Some(Timestamp { seconds: 1_798_761_600, nanos: 0 }),
+                rotation_period: Some(prost_types::Duration { seconds: 90 * 86_400, nanos: 0 }),
+                next_rotation_time: Some(Timestamp { seconds: 1_769_904_000, nanos: 0 }),
+                destroy_scheduled_duration: Some(prost_types::Duration { seconds: 7 * 86_400, nanos: 0 }),
                 ..Default::default()
             }),
             key_id: "payroll".into(),
@@ -201,12 +201,5 @@ mod tests {
             parse(&["ec-p256", "--label=a=1", "--label=a=2"]),
             Err("the label `a` is given twice".into())
         );
-    }
-
-    #[test]
-    fn a_time_may_be_counted_from_now() {
-        let now = Timestamp::from(SystemTime::now()).seconds;
-        let Time(then) = "+2h".parse().unwrap();
-        assert!((now + 7200..now + 7260).contains(&then.seconds));
     }
 }

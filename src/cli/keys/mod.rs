@@ -5,13 +5,15 @@ mod get;
 mod list;
 mod public;
 mod rotate;
+mod set_primary;
 mod show;
+mod turn;
 mod update;
 mod versions;
 
 use super::{Context, Error, Exit};
 
-/// Make, show, list, change and rotate keys
+/// Make, show, list, change, rotate and destroy keys
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     Create(create::Args),
@@ -21,6 +23,18 @@ pub(super) enum Command {
     Rotate(rotate::Args),
     Update(update::Args),
     Versions(versions::Args),
+    SetPrimary(set_primary::Args),
+    /// Take disabled versions of a key, or all of it, into use again
+    Enable(turn::Args),
+    /// Take versions of a key, or all of it, out of use
+    Disable(turn::Args),
+    /// Say that others know versions of a key, or all of it: for good
+    Compromise(turn::Args),
+    /// Have versions of a key, or all of it, destroyed, after the time in which that can
+    /// be called off
+    Destroy(turn::Args),
+    /// Call a destruction off
+    Restore(turn::Args),
 }
 
 pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, Error> {
@@ -32,5 +46,11 @@ pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<E
         Command::Rotate(args) => rotate::run(args, context).await,
         Command::Update(args) => update::run(args, context).await,
         Command::Versions(args) => versions::run(args, context).await,
+        Command::SetPrimary(args) => set_primary::run(args, context).await,
+        Command::Enable(args) => turn::run(turn::Verb::Enable, args, context).await,
+        Command::Disable(args) => turn::run(turn::Verb::Disable, args, context).await,
+        Command::Compromise(args) => turn::run(turn::Verb::Compromise, args, context).await,
+        Command::Destroy(args) => turn::run(turn::Verb::Destroy, args, context).await,
+        Command::Restore(args) => turn::run(turn::Verb::Restore, args, context).await,
     }
 }

@@ -73,6 +73,7 @@ fn details(key: KeyResponse) -> String {
         ("UPDATED", text::time(metadata.update_time.as_ref())),
         ("NOT BEFORE", text::time(params.not_before_time.as_ref())),
         ("EXPIRES", text::time(params.expire_time.as_ref())),
+        ("ROTATED NEXT", text::time(params.next_rotation_time.as_ref())),
         ("DESTROYED AT", text::time(metadata.destroy_time.as_ref())),
         ("ETAG", metadata.etag),
         ("KEY SHA-256", hex::encode(&metadata.public_key_sha256)),
