@@ -19,6 +19,7 @@ mod crowd;
 mod encrypt;
 mod handshakes;
 mod life;
+mod lifecycle;
 mod list;
 mod mac;
 mod mishaps;

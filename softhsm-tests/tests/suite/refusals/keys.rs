@@ -106,12 +106,12 @@ fn spoiled_params() -> Vec<Row> {
         ("a backend in capitals", |p| p.backend = "HSM".into(), "FIELD_INVALID params.backend"),
         ("a backend of 33 bytes", |p| p.backend = "a".repeat(33), "FIELD_INVALID params.backend"),
         (
-            "a rotation period",
+            "a rotation every few hours",
             |p| p.rotation_period = Some(span(9999)),
             "FIELD_INVALID params.rotation_period",
         ),
         (
-            "a next rotation",
+            "a next rotation without a period",
             |p| p.next_rotation_time = Some(time(4_000_000_000)),
             "FIELD_INVALID params.next_rotation_time",
         ),

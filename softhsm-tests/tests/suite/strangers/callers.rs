@@ -95,12 +95,15 @@ pub(crate) fn body(rpc: Rpc) -> Bytes {
             ..Default::default()
         }
         .encode_to_vec(),
+        // Tried only: else the key would be gone for the calls after it. Its fields are
+        // those of all verbs.
         Rpc::EnableKey
         | Rpc::DisableKey
         | Rpc::RestoreKey
         | Rpc::MarkKeyCompromised
         | Rpc::ScheduleKeyDestruction => {
-            proto::DisableKeyRequest { key_id: KEY.into(), ..Default::default() }.encode_to_vec()
+            proto::DisableKeyRequest { key_id: KEY.into(), validate_only: true, ..Default::default() }
+                .encode_to_vec()
         }
         Rpc::SetPrimaryVersion => {
             proto::SetPrimaryVersionRequest { key_id: KEY.into(), version: 1, ..Default::default() }
