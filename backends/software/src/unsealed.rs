@@ -1,7 +1,8 @@
 //! The keys that were used last, unsealed and ready.
 //!
 //! **Invariant:** a key is found only with the very blob that it was unsealed
-//! from; the tag alone opens nothing.
+//! from, and only if it was held against the pin that is asked for; the tag alone opens
+//! nothing.
 //!
 //! **Invariant:** after [`UnsealedKeys::forget`] no key of that tag stays behind,
 //! not even one that another thread was unsealing meanwhile.
@@ -36,6 +37,7 @@ pub(crate) struct Unsealed {
     key_type: KeyType,
     duty: Duty,
     blob: Bytes,
+    pin: Option<Pin>,
     pub(crate) key: Material,
 }
 
@@ -50,13 +52,14 @@ impl UnsealedKeys {
             && known.key_type == key.key_type
             && known.duty == duty
             && known.blob == key.blob
+            && (key.pin.is_none() || known.pin == key.pin)
         {
             return Ok(known);
         }
         let forgotten = self.forgotten.load(Ordering::SeqCst);
         let material = open(sealer, key, duty, duty.operation())?;
-        let unsealed =
-            Arc::new(Unsealed { key_type: key.key_type, duty, blob: key.blob.clone(), key: material });
+        let (key_type, blob, pin) = (key.key_type, key.blob.clone(), key.pin.clone());
+        let unsealed = Arc::new(Unsealed { key_type, duty, blob, pin, key: material });
         self.keys.insert(key.tag, Arc::clone(&unsealed));
         if self.forgotten.load(Ordering::SeqCst) != forgotten {
             // Perhaps this very key; it is not worth finding out.
@@ -144,7 +147,11 @@ mod tests {
         let keys = UnsealedKeys::new();
         let swapped = KeyRef { pin: pin(&other), ..one.clone() };
         assert_eq!(keys.get(&sealer, &swapped, Duty::Sign).err().unwrap().class(), Class::Key);
-        keys.get(&sealer, &KeyRef { pin: pin(&one), ..one }, Duty::Sign).unwrap();
+        keys.get(&sealer, &KeyRef { pin: pin(&one), ..one.clone() }, Duty::Sign).unwrap();
+        // Nor is it once it is known.
+        assert_eq!(keys.get(&sealer, &swapped, Duty::Sign).err().unwrap().class(), Class::Key);
+        keys.get(&sealer, &one, Duty::Sign).unwrap();
+        assert_eq!(keys.get(&sealer, &swapped, Duty::Sign).err().unwrap().class(), Class::Key);
     }
 
     #[test]
