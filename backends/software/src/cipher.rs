@@ -59,6 +59,10 @@ pub(crate) fn decrypt(
             Material::Secret(key),
             DecryptInput::Authenticated { salt, header, commitment, aad, ciphertext },
         ) => {
+            // HKDF takes a salt with zeros at its end for the same (RFC 2104 §2).
+            if salt.len() != Salting::Derived.bytes() {
+                return Err(failed(Unspecified));
+            }
             let (key, expected) = message_key(key, algorithm, salt).map_err(failed)?;
             let aad = associated_data(header, &expected, aad);
             let mut opened = Zeroizing::new(ciphertext.to_vec());
