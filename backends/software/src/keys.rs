@@ -15,6 +15,10 @@ use aws_lc_rs::{
         RsaKeyPair,
     },
 };
+use pkcs8::{
+    PrivateKeyInfoRef,
+    der::{Decode, asn1::OctetStringRef},
+};
 use skms_backend::{KeyType, MalformedPublicKey, Operation, PublicKey, Usage};
 use zeroize::Zeroizing;
 
@@ -160,10 +164,19 @@ pub(crate) fn normalized(key_type: KeyType, encoded: &[u8]) -> Result<Zeroizing<
             .map_err(|_| UnfitKey)?
             .as_ref()
             .to_vec(),
-        // The library does not read X25519 in PKCS#8.
-        Kind::X25519 | Kind::Secret(_) => encoded.to_vec(),
+        Kind::X25519 => x25519(encoded).ok_or(UnfitKey)?,
+        Kind::Secret(_) => encoded.to_vec(),
     };
     Ok(Zeroizing::new(bytes))
+}
+
+/// The 32 bytes in a `CurvePrivateKey` (RFC 8410 §7): the library does not read X25519 in
+/// PKCS#8.
+fn x25519(encoded: &[u8]) -> Option<Vec<u8>> {
+    let info = PrivateKeyInfoRef::from_der(encoded).ok()?;
+    let is_x25519 = Some(info.algorithm.oid) == KeyType::X25519.oid() && info.algorithm.parameters.is_none();
+    let key = <&OctetStringRef>::from_der(info.private_key.as_bytes()).ok()?;
+    is_x25519.then(|| key.as_bytes().to_vec())
 }
 
 impl Material {
