@@ -16,9 +16,12 @@ use skms_backend::{
 use tracing::{info, warn};
 
 use crate::{
-    Config, discover,
+    Config,
+    batch::each,
+    cipher, discover,
+    duty::Duty,
     error::device,
-    keys,
+    keys, make,
     mechanism::Mechanisms,
     module::Module,
     selector::unpadded,
@@ -30,7 +33,7 @@ use crate::{
 /// Keys in one token of one PKCS#11 module.
 pub struct Pkcs11Backend {
     capabilities: Capabilities,
-    workers: Workers<Token>,
+    pub(crate) workers: Workers<Token>,
 }
 
 impl Pkcs11Backend {
@@ -72,7 +75,8 @@ impl Pkcs11Backend {
             let mechanisms = Mechanisms::read(&module.pkcs11, slot)?;
             token.recipes = discover::recipes(&token, &mechanisms, *generation)?;
             let identity = identity(&module, &info);
-            let capabilities = discover::capabilities(&token, config.protection_level, identity)?;
+            let capabilities =
+                discover::capabilities(&token, config.protection_level, identity, *generation)?;
             (token, info, capabilities)
         };
         let mut pool = config.workers();
@@ -146,11 +150,25 @@ impl KeyBackend for Pkcs11Backend {
     }
 
     async fn generate(&self, spec: &KeySpec, tag: KeyTag, ctx: &OpContext) -> Result<GeneratedKey, Error> {
-        let spec = spec.clone();
-        let deadline = ctx.deadline;
+        let (spec, deadline) = (spec.clone(), ctx.deadline);
         self.workers
             .run(Operation::Generate, CHANGES_OBJECTS, ctx, move |token, context| {
-                keys::generate(token, context, &spec, tag, deadline)
+                make::make(token, context, (&spec, tag), None, deadline)
+            })
+            .await
+    }
+
+    async fn import(
+        &self,
+        spec: &KeySpec,
+        tag: KeyTag,
+        material: Secret,
+        ctx: &OpContext,
+    ) -> Result<GeneratedKey, Error> {
+        let (spec, deadline) = (spec.clone(), ctx.deadline);
+        self.workers
+            .run(Operation::Import, CHANGES_OBJECTS, ctx, move |token, context| {
+                make::make(token, context, (&spec, tag), Some(&material), deadline)
             })
             .await
     }
@@ -180,78 +198,84 @@ impl KeyBackend for Pkcs11Backend {
         inputs: Vec<SignInput>,
         ctx: &OpContext,
     ) -> Vec<Result<Signature, Error>> {
-        let recipe = self.workers.device().recipe(key.key_type);
+        let recipe = self.workers.device().recipe(key.key_type, Duty::Sign);
         let Some(route) = recipe.and_then(|recipe| recipe.route(algorithm)) else {
-            return inputs.iter().map(|_| Err(Error::new(Class::Unsupported, Operation::Sign))).collect();
+            return unsupported(&inputs, Operation::Sign);
         };
-        let checks: Vec<Result<(), Error>> =
-            inputs.iter().map(|input| sign::check(algorithm, route, input)).collect();
-        let good: Vec<SignInput> = inputs
-            .into_iter()
-            .zip(&checks)
-            .filter_map(|(input, check)| check.is_ok().then_some(input))
-            .collect();
-        let mut signed = Ok(Vec::new());
-        if !good.is_empty() {
-            let tag = key.tag;
-            let request = Request { key_type: key.key_type, algorithm, route };
-            let frame = ctx.clone();
-            signed = self
-                .workers
-                .run(Operation::Sign, Cost::Fast, ctx, move |token, context| {
-                    sign::batch(token, context, tag, request, &good, &frame)
-                })
-                .await;
-        }
-        let mut signed = signed.map(Vec::into_iter);
-        checks
-            .into_iter()
-            .map(|check| {
-                check?;
-                match &mut signed {
-                    Ok(results) => results.next().unwrap_or_else(|| {
-                        Err(Error::new(Class::Broken, Operation::Sign).detail("an input has no result"))
-                    }),
-                    Err(error) => Err(error.clone()),
-                }
-            })
-            .collect()
-    }
-
-    async fn import(&self, _: &KeySpec, _: KeyTag, _: Secret, _: &OpContext) -> Result<GeneratedKey, Error> {
-        Err(Error::new(Class::Unsupported, Operation::Import))
+        let request = Request { key_type: key.key_type, algorithm, route };
+        let check = |input: &SignInput| sign::check(algorithm, route, input);
+        each(&self.workers, key, Operation::Sign, inputs, ctx, check, move |_, link, handle, input| {
+            sign::one(&link.session, handle.object, request, input)
+        })
+        .await
     }
 
     async fn encrypt(
         &self,
-        _: &KeyRef,
-        _: EncryptionAlgorithm,
+        key: &KeyRef,
+        algorithm: EncryptionAlgorithm,
         inputs: Vec<EncryptInput>,
-        _: &OpContext,
+        ctx: &OpContext,
     ) -> Vec<Result<Encrypted, Error>> {
-        inputs.iter().map(|_| Err(Error::new(Class::Unsupported, Operation::Encrypt))).collect()
+        let offered = self.capabilities.encrypt(key.key_type, algorithm);
+        if offered.and_then(|offered| offered.salting).is_none() {
+            return unsupported(&inputs, Operation::Encrypt);
+        }
+        let check = cipher::check_encrypt;
+        each(&self.workers, key, Operation::Encrypt, inputs, ctx, check, |_, link, handle, input| {
+            cipher::encrypt(link, handle, input)
+        })
+        .await
     }
 
     async fn decrypt(
         &self,
-        _: &KeyRef,
-        _: EncryptionAlgorithm,
+        key: &KeyRef,
+        algorithm: EncryptionAlgorithm,
         inputs: Vec<DecryptInput>,
-        _: &OpContext,
+        ctx: &OpContext,
     ) -> Vec<Result<Secret, Error>> {
-        inputs.iter().map(|_| Err(Error::new(Class::Unsupported, Operation::Decrypt))).collect()
+        if self.capabilities.encrypt(key.key_type, algorithm).is_none() {
+            return unsupported(&inputs, Operation::Decrypt);
+        }
+        let check = |input: &DecryptInput| cipher::check_decrypt(key.key_type, algorithm, input);
+        each(&self.workers, key, Operation::Decrypt, inputs, ctx, check, move |token, link, handle, input| {
+            cipher::decrypt(token, link, handle, algorithm, input)
+        })
+        .await
     }
 
-    async fn mac(&self, _: &KeyRef, inputs: Vec<Bytes>, _: &OpContext) -> Vec<Result<Bytes, Error>> {
-        inputs.iter().map(|_| Err(Error::new(Class::Unsupported, Operation::Mac))).collect()
+    async fn mac(&self, key: &KeyRef, inputs: Vec<Bytes>, ctx: &OpContext) -> Vec<Result<Bytes, Error>> {
+        if self.workers.device().recipe(key.key_type, Duty::Mac).is_none() {
+            return unsupported(&inputs, Operation::Mac);
+        }
+        let check = cipher::check_mac;
+        each(&self.workers, key, Operation::Mac, inputs, ctx, check, |_, link, handle, input: &Bytes| {
+            cipher::mac(link, handle, input)
+        })
+        .await
     }
 
-    async fn random(&self, _: usize, _: &OpContext) -> Result<Secret, Error> {
-        Err(Error::new(Class::Unsupported, Operation::Random))
+    async fn random(&self, length: usize, ctx: &OpContext) -> Result<Secret, Error> {
+        if length > self.capabilities.max_random_bytes {
+            return Err(Error::new(Class::Unsupported, Operation::Random).detail("too many bytes at once"));
+        }
+        self.workers
+            .run(Operation::Random, Cost::Fast, ctx, move |token, context| {
+                token.run(context, Operation::Random, |link| {
+                    let mut bytes = vec![0; length];
+                    if length > 0 {
+                        link.session.generate_random_slice(&mut bytes).map_err(device(Operation::Random))?;
+                    }
+                    Ok(Secret::new(bytes))
+                })
+            })
+            .await
     }
 
     fn agreement(&self) -> Option<&dyn KeyAgreement> {
-        None
+        let agrees = self.capabilities.key_types.iter().any(|offered| offered.agree);
+        agrees.then_some(self as &dyn KeyAgreement)
     }
 
     async fn close(&self) {
@@ -259,6 +283,10 @@ impl KeyBackend for Pkcs11Backend {
         // One call that closes a session; every other one is closed already.
         self.workers.device().close();
     }
+}
+
+fn unsupported<I, T>(inputs: &[I], operation: Operation) -> Vec<Result<T, Error>> {
+    inputs.iter().map(|_| Err(Error::new(Class::Unsupported, operation))).collect()
 }
 
 /// What makes, removes or looks for objects waits for the lock around them, and

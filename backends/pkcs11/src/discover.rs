@@ -1,148 +1,128 @@
 //! What a token can do, found out when it is opened.
 //!
-//! RSA is read from the mechanism list and its sizes. Which curves a token has is
-//! not in a list of PKCS#11 2.40, nor is the form of the parameters or which
-//! optional attributes it takes; so each curve is tried with a pair of session
-//! objects, which must make signatures that verify.
+//! Which curves a token has is not in a list of PKCS#11 2.40, nor is the form of the
+//! parameters, which hashes RSAES-OAEP takes, or which optional attributes a key; and
+//! some of what is listed does not work. So each use of a key type is tried with session
+//! objects (`trial`). RSA keys take long to make: they are tried with one that is given
+//! to the token, and what holds for it is said of all sizes that the token lists.
 
-use cryptoki::object::ObjectHandle;
 use skms_backend::{
-    Capabilities, Class, DeviceIdentity, Error, KeyType, KeyTypeSupport, Operation, ProtectionLevel,
-    SignInput, SignSupport, SignatureAlgorithm,
+    Capabilities, Class, DeviceIdentity, EncryptSupport, EncryptionAlgorithm, Error, KeyType, KeyTypeSupport,
+    Operation, ProtectionLevel, Salting, SignSupport, SignatureAlgorithm,
 };
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::{
-    error::{blames_template, device},
-    mechanism::{Mechanisms, Route, generation},
+    error::device,
+    mechanism::{Mechanisms, Route},
     module::Generation,
-    public::{build, identify},
-    quirks::{self, Optional, Recipe},
-    session::{Link, Token},
-    sign::{self, MAX_MESSAGE_BYTES, Request},
-    template::{self, Place},
+    quirks::{Optional, PointForm, Recipe, Skill},
+    session::Token,
+    sign::MAX_MESSAGE_BYTES,
+    trial::{self, Source},
 };
 
-/// How the token makes and uses each key type that it offers.
+/// How the token makes and uses keys of each type, for each use that it offers.
 pub(crate) fn recipes(
     token: &Token,
     mechanisms: &Mechanisms,
     seen: Generation,
 ) -> Result<Vec<Recipe>, Error> {
+    let drafts: Vec<Recipe> =
+        KeyType::ALL.into_iter().flat_map(|key_type| drafts(mechanisms, key_type)).collect();
+    let (rsa, others): (Vec<_>, Vec<_>) =
+        drafts.into_iter().partition(|draft| draft.key_type.rsa_bits().is_some());
     let mut recipes = Vec::new();
-    let signing =
-        KeyType::ALL.into_iter().filter(|key_type| SignatureAlgorithm::of(*key_type).next().is_some());
-    let (rsa, curves): (Vec<_>, Vec<_>) = signing.partition(|key_type| key_type.rsa_bits().is_some());
-    for key_type in curves {
-        if let Some(draft) = draft(mechanisms, key_type)
-            && let Some(proven) = prove(token, &draft, seen)?
-        {
-            recipes.push(proven);
+    for draft in others {
+        if let Some(proven) = trial::prove(token, &draft, Source::Token, seen)? {
+            let import = trial::imports(token, &proven, seen)?;
+            recipes.push(Recipe { import, ..proven });
         }
     }
-    // RSA keys take long to make, so what the token thinks of the optional
-    // attributes is taken from the curves, if there are any.
-    let mut optional = recipes.first().map(|recipe: &Recipe| recipe.optional);
-    for key_type in rsa {
-        let Some(draft) = draft(mechanisms, key_type) else { continue };
-        match optional {
-            Some(optional) => recipes.push(Recipe { optional, ..draft }),
-            None => {
-                let Some(proven) = prove(token, &draft, seen)? else { continue };
-                optional = Some(proven.optional);
-                recipes.push(proven);
-            }
-        }
+    let curves = recipes.iter().find(|recipe| !recipe.key_type.is_secret()).map(|recipe| recipe.optional);
+    let (signing, decrypting): (Vec<_>, Vec<_>) =
+        rsa.into_iter().partition(|draft| matches!(draft.skill, Skill::Sign(_)));
+    for drafts in [signing, decrypting] {
+        recipes.extend(of_rsa(token, drafts, curves, seen)?);
     }
     recipes.sort_by_key(|recipe| recipe.key_type);
     Ok(recipes)
 }
 
-/// What the mechanism list promises for a key type, if anything.
-fn draft(mechanisms: &Mechanisms, key_type: KeyType) -> Option<Recipe> {
-    let routes: Vec<(SignatureAlgorithm, Route)> = SignatureAlgorithm::of(key_type)
-        .flat_map(|algorithm| mechanisms.routes(key_type, algorithm).map(move |route| (algorithm, route)))
-        .collect();
-    if routes.is_empty() || !mechanisms.generates(key_type) {
-        info!(key_type = %key_type, "not offered: no mechanism makes such keys or signs with them");
-        return None;
+/// What the mechanism list promises for a key type, a draft for each use.
+fn drafts(mechanisms: &Mechanisms, key_type: KeyType) -> Vec<Recipe> {
+    let mut skills = Vec::new();
+    if mechanisms.generates(key_type) {
+        let routes: Vec<(SignatureAlgorithm, Route)> = SignatureAlgorithm::of(key_type)
+            .flat_map(|algorithm| mechanisms.routes(key_type, algorithm).map(move |route| (algorithm, route)))
+            .collect();
+        let encryption: Vec<EncryptionAlgorithm> = EncryptionAlgorithm::of(key_type)
+            .filter(|algorithm| mechanisms.encrypts(key_type, *algorithm))
+            .collect();
+        skills.extend((!routes.is_empty()).then_some(Skill::Sign(routes)));
+        skills.extend((!encryption.is_empty()).then_some(Skill::Encrypt(encryption)));
+        skills.extend(mechanisms.macs(key_type).then_some(Skill::Mac));
+        skills.extend(mechanisms.agrees(key_type).then_some(Skill::Agree(PointForm::Raw)));
     }
-    Some(Recipe { key_type, optional: Optional::LEVELS[0], ec_params: None, routes })
+    if skills.is_empty() {
+        info!(key_type = %key_type, "not offered: no mechanism makes such keys or uses them");
+    }
+    let optional = Optional::LEVELS[0];
+    let draft = |skill| Recipe { key_type, skill, optional, ec_params: None, import: false };
+    skills.into_iter().map(draft).collect()
 }
 
-/// The recipe with everything that a trial shows, or `None` if no trial succeeds.
-///
-/// # Errors
-/// When the token is lost meanwhile.
-fn prove(token: &Token, draft: &Recipe, seen: Generation) -> Result<Option<Recipe>, Error> {
-    let forms: Vec<Option<Vec<u8>>> = if draft.key_type.rsa_bits().is_some() {
-        vec![None]
-    } else {
-        quirks::ec_params(draft.key_type).into_iter().map(Some).collect()
+/// RSA for one use: a trial with one size, and what came of it for all.
+fn of_rsa(
+    token: &Token,
+    drafts: Vec<Recipe>,
+    curves: Option<Optional>,
+    seen: Generation,
+) -> Result<Vec<Recipe>, Error> {
+    let Some(first) = drafts.first() else { return Ok(Vec::new()) };
+    let given = trial::prove(token, first, Source::Sample, seen)?;
+    let proven = match (given, curves) {
+        (Some(proven), _) => Some(Recipe { import: true, ..proven }),
+        // That the listed signatures of RSA work is believed, rather than that every
+        // start waits for a key to be made.
+        (None, Some(optional)) if matches!(first.skill, Skill::Sign(_)) => {
+            Some(Recipe { optional, ..first.clone() })
+        }
+        (None, _) => trial::prove(token, first, Source::Token, seen)?,
     };
-    for ec_params in forms {
-        for optional in Optional::LEVELS {
-            let mut trial = Recipe { optional, ec_params: ec_params.clone(), ..draft.clone() };
-            // A session a trial: a refusal may spoil it.
-            let link = token.connect(seen)?;
-            let mechanisms = trial.mechanisms(&trial.algorithms());
-            let public = template::public(&trial, optional, Place::Session);
-            let private = template::private(optional, Place::Session, token.login_required, mechanisms);
-            match link.session.generate_key_pair(&generation(trial.key_type), &public, &private) {
-                Ok((public, private)) => {
-                    trial.routes = working(&link, &trial, public, private);
-                    for half in [private, public] {
-                        if let Err(error) = link.session.destroy_object(half) {
-                            warn!(%error, "a trial key stays until its session is closed");
-                        }
-                    }
-                    if !trial.routes.is_empty() {
-                        return Ok(Some(trial));
-                    }
-                }
-                Err(error) => {
-                    token.present(&link, Operation::Open)?;
-                    let without_options = blames_template(&error);
-                    let error = device(Operation::Open)(error);
-                    info!(key_type = %trial.key_type, ?optional, %error, "trial key refused");
-                    if !without_options {
-                        break;
-                    }
-                }
+    let Some(proven) = proven else { return Ok(Vec::new()) };
+    let of_size = |draft: Recipe| {
+        let works = |algorithm, route| proven.routes().contains(&(algorithm, route));
+        let skill = match draft.skill {
+            Skill::Sign(mut routes) => {
+                routes.retain(|&(algorithm, route)| works(algorithm, route));
+                Skill::Sign(routes)
             }
-        }
-    }
-    info!(key_type = %draft.key_type, "not offered: the token makes no such key that works");
-    Ok(None)
+            Skill::Encrypt(mut algorithms) => {
+                algorithms.retain(|algorithm| proven.encryption().contains(algorithm));
+                Skill::Encrypt(algorithms)
+            }
+            other => other,
+        };
+        Recipe { skill, key_type: draft.key_type, ..proven.clone() }
+    };
+    Ok(drafts.into_iter().map(of_size).collect())
 }
 
-/// The algorithms whose signatures verify.
-fn working(
-    link: &Link,
-    trial: &Recipe,
-    public: ObjectHandle,
-    private: ObjectHandle,
-) -> Vec<(SignatureAlgorithm, Route)> {
-    let key = match identify(&link.session, public, Operation::Open) {
-        Ok(Some((key_type, attributes))) if key_type == trial.key_type => build(key_type, &attributes),
-        _ => None,
-    };
-    let Some(key) = key else {
-        info!(key_type = %trial.key_type, "the public half of a trial key cannot be read");
-        return Vec::new();
-    };
-    let input = SignInput::Message(bytes::Bytes::from_static(b"skms trial of a key type"));
-    let mut works = trial.routes.clone();
-    works.retain(|&(algorithm, route)| {
-        let request = Request { key_type: trial.key_type, algorithm, route };
-        let verified = sign::one(&link.session, private, request, &input)
-            .is_ok_and(|signature| key.verify(algorithm, &input, &signature.0));
-        if !verified {
-            info!(%algorithm, ?route, "not offered: the token lists it but makes no signature that verifies");
-        }
-        verified
-    });
-    works
+/// The most random bytes in one call: what network HSMs are known to give at once.
+const MAX_RANDOM_BYTES: usize = 64 * 1024;
+
+/// Whether the token gives random bytes: different ones each time.
+fn random(token: &Token, seen: Generation) -> Result<bool, Error> {
+    let link = token.connect(seen)?;
+    let (mut one, mut other) = ([0; 32], [0; 32]);
+    let gave = link
+        .session
+        .generate_random_slice(&mut one)
+        .and_then(|()| link.session.generate_random_slice(&mut other))
+        .map_err(device(Operation::Open));
+    token.present(&link, Operation::Open)?;
+    Ok(gave.is_ok() && one != other)
 }
 
 /// What the gateway is told about the token.
@@ -150,31 +130,52 @@ pub(crate) fn capabilities(
     token: &Token,
     protection_level: ProtectionLevel,
     identity: DeviceIdentity,
+    seen: Generation,
 ) -> Result<Capabilities, Error> {
     if token.recipes.is_empty() {
         return Err(Error::new(Class::Unsupported, Operation::Open)
             .detail(format!("the token with {} offers nothing that can be used", token.name)));
     }
-    let key_types = token
-        .recipes
-        .iter()
-        .map(|recipe| KeyTypeSupport {
-            sign: recipe
-                .algorithms()
-                .into_iter()
-                .map(|algorithm| SignSupport {
-                    algorithm,
-                    digest: recipe.route(algorithm) == Some(Route::Digest),
-                })
-                .collect(),
-            ..KeyTypeSupport::new(recipe.key_type)
-        })
-        .collect();
+    let mut key_types: Vec<KeyTypeSupport> = Vec::new();
+    // All uses of a type follow each other.
+    for recipes in token.recipes.chunk_by(|one, next| one.key_type == next.key_type) {
+        let Some(first) = recipes.first() else { continue };
+        let mut support = KeyTypeSupport::new(first.key_type);
+        support.import = recipes.iter().all(|recipe| recipe.import);
+        for recipe in recipes {
+            match &recipe.skill {
+                Skill::Sign(_) => support.sign = signatures(recipe),
+                Skill::Encrypt(algorithms) => support.encrypt = encryption(algorithms),
+                Skill::Mac => support.mac = true,
+                Skill::Agree(_) => support.agree = true,
+            }
+        }
+        key_types.push(support);
+    }
+    let max_random_bytes = if random(token, seen)? { MAX_RANDOM_BYTES } else { 0 };
     Ok(Capabilities {
         protection_level,
         identity,
         key_types,
         max_message_bytes: MAX_MESSAGE_BYTES,
-        max_random_bytes: 0,
+        max_random_bytes,
     })
+}
+
+fn signatures(recipe: &Recipe) -> Vec<SignSupport> {
+    recipe
+        .algorithms()
+        .into_iter()
+        .map(|algorithm| SignSupport { algorithm, digest: recipe.route(algorithm) == Some(Route::Digest) })
+        .collect()
+}
+
+fn encryption(algorithms: &[EncryptionAlgorithm]) -> Vec<EncryptSupport> {
+    algorithms
+        .iter()
+        .map(|&algorithm| {
+            let salting = if algorithm.is_rsa_oaep() { None } else { Some(Salting::Nonce) };
+            EncryptSupport { algorithm, salting }
+        })
+        .collect()
 }

@@ -8,7 +8,10 @@
 //! [`Class::Reinitialize`]. `CKR_OBJECT_HANDLE_INVALID` is asked the same way:
 //! some modules answer it for a lost token as well as for a lost key.
 
-use cryptoki::error::{Error as Cryptoki, RvError};
+use cryptoki::{
+    context::Function,
+    error::{Error as Cryptoki, RvError},
+};
 use skms_backend::{Class, Error, Operation};
 
 /// What becomes of an error of the module during `operation`, for `map_err`.
@@ -40,6 +43,26 @@ pub(crate) fn device(operation: Operation) -> impl Fn(Cryptoki) -> Error {
             | Cryptoki::PinNotSet => Error::new(Class::Broken, operation),
         };
         mapped.source(error)
+    }
+}
+
+/// Whether decryption began and then failed for what was to be decrypted, whatever the
+/// module calls that; a token that is gone is told from it by asking (`Token::present`).
+pub(crate) fn blames_ciphertext(error: &Cryptoki) -> bool {
+    let Cryptoki::Pkcs11(rv, Function::Decrypt) = error else { return false };
+    match reading(*rv, Operation::Decrypt).0 {
+        Class::Caller | Class::Broken | Class::Key | Class::Unsupported => true,
+        Class::StorageFull
+        | Class::Session
+        | Class::Login
+        | Class::Handle
+        | Class::Reinitialize
+        | Class::Shrink
+        | Class::Pin
+        | Class::QueueFull
+        | Class::Timeout
+        | Class::Cancelled
+        | Class::Closed => false,
     }
 }
 
@@ -176,8 +199,6 @@ fn reading(rv: RvError, operation: Operation) -> (Class, &'static str) {
 
 #[cfg(test)]
 mod tests {
-    use cryptoki::context::Function;
-
     use super::*;
 
     fn class(rv: RvError, operation: Operation) -> Class {
@@ -204,6 +225,34 @@ mod tests {
             (RvError::VendorDefined(0x8000_0001), Class::Broken),
         ] {
             assert_eq!(class(rv, Operation::Sign), expected, "{rv:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_ciphertext_is_told_from_a_lost_session_and_from_a_bad_key() {
+        let blames = |rv, function| blames_ciphertext(&Cryptoki::Pkcs11(rv, function));
+        for rv in [
+            RvError::GeneralError,
+            RvError::FunctionFailed,
+            RvError::DeviceError,
+            RvError::ArgumentsBad,
+            RvError::DataInvalid,
+            RvError::EncryptedDataInvalid,
+            RvError::EncryptedDataLenRange,
+            RvError::VendorDefined(0x8000_0001),
+        ] {
+            assert!(blames(rv, Function::Decrypt), "{rv:?}");
+            assert!(!blames(rv, Function::DecryptInit), "{rv:?}");
+        }
+        for rv in [
+            RvError::SessionHandleInvalid,
+            RvError::UserNotLoggedIn,
+            RvError::KeyHandleInvalid,
+            RvError::DeviceRemoved,
+            RvError::CryptokiNotInitialized,
+            RvError::HostMemory,
+        ] {
+            assert!(!blames(rv, Function::Decrypt), "{rv:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Mechanisms: what a token lists, and which of them makes which signature.
+//! Mechanisms: what a token lists, and which of them does what.
 
 use cryptoki::{
     context::Pkcs11,
@@ -9,7 +9,7 @@ use cryptoki::{
     },
     slot::Slot,
 };
-use skms_backend::{Error, Hash, KeyType, Operation, SignatureAlgorithm};
+use skms_backend::{EncryptionAlgorithm, Error, Hash, KeyType, Operation, SignatureAlgorithm};
 use tracing::debug;
 
 use crate::error::device;
@@ -81,6 +81,26 @@ pub(crate) const fn generation(key_type: KeyType) -> Mechanism<'static> {
     }
 }
 
+/// The mechanism type of an encryption algorithm.
+pub(crate) const fn encryption(algorithm: EncryptionAlgorithm) -> MechanismType {
+    match algorithm {
+        EncryptionAlgorithm::Aes128Gcm | EncryptionAlgorithm::Aes256Gcm => MechanismType::AES_GCM,
+        EncryptionAlgorithm::RsaOaepSha1
+        | EncryptionAlgorithm::RsaOaepSha256
+        | EncryptionAlgorithm::RsaOaepSha384
+        | EncryptionAlgorithm::RsaOaepSha512 => MechanismType::RSA_PKCS_OAEP,
+    }
+}
+
+/// The mechanism type with which a key of a type makes message authentication codes.
+pub(crate) fn hmac(key_type: KeyType) -> Option<MechanismType> {
+    Some(match key_type.mac_hash()? {
+        Hash::Sha256 => MechanismType::SHA256_HMAC,
+        Hash::Sha384 => MechanismType::SHA384_HMAC,
+        Hash::Sha512 => MechanismType::SHA512_HMAC,
+    })
+}
+
 /// What a token lists, with the sizes and uses that it states.
 pub(crate) struct Mechanisms(Vec<(MechanismType, MechanismInfo)>);
 
@@ -97,9 +117,28 @@ impl Mechanisms {
         Ok(Self(listed))
     }
 
-    /// Whether key pairs of a type may be made.
+    /// Whether keys of a type may be made.
     pub(crate) fn generates(&self, key_type: KeyType) -> bool {
-        self.allows(&generation(key_type), key_type, MechanismInfo::generate_key_pair)
+        let makes =
+            if key_type.is_secret() { MechanismInfo::generate } else { MechanismInfo::generate_key_pair };
+        self.allows(generation(key_type).mechanism_type(), key_type, makes)
+    }
+
+    /// Whether a key of a type encrypts and decrypts with an algorithm here; with the
+    /// public half of RSA the gateway encrypts by itself.
+    pub(crate) fn encrypts(&self, key_type: KeyType, algorithm: EncryptionAlgorithm) -> bool {
+        let does = |info: &MechanismInfo| info.decrypt() && (info.encrypt() || algorithm.is_rsa_oaep());
+        self.allows(encryption(algorithm), key_type, does)
+    }
+
+    /// Whether a key of a type makes message authentication codes here.
+    pub(crate) fn macs(&self, key_type: KeyType) -> bool {
+        hmac(key_type).is_some_and(|mechanism| self.allows(mechanism, key_type, MechanismInfo::sign))
+    }
+
+    /// Whether a key of a type agrees on secrets here.
+    pub(crate) fn agrees(&self, key_type: KeyType) -> bool {
+        key_type.agrees() && self.allows(MechanismType::ECDH1_DERIVE, key_type, MechanismInfo::derive)
     }
 
     /// The ways in which a key of a type signs with an algorithm here. A digest is
@@ -110,20 +149,20 @@ impl Mechanisms {
         algorithm: SignatureAlgorithm,
     ) -> impl Iterator<Item = Route> {
         [Route::Digest, Route::Message].into_iter().filter(move |route| {
-            route
-                .mechanism(algorithm)
-                .is_some_and(|mechanism| self.allows(&mechanism, key_type, MechanismInfo::sign))
+            route.mechanism(algorithm).is_some_and(|mechanism| {
+                self.allows(mechanism.mechanism_type(), key_type, MechanismInfo::sign)
+            })
         })
     }
 
     fn allows(
         &self,
-        mechanism: &Mechanism<'_>,
+        mechanism: MechanismType,
         key_type: KeyType,
         permits: impl Fn(&MechanismInfo) -> bool,
     ) -> bool {
         self.0.iter().any(|(listed, info)| {
-            *listed == mechanism.mechanism_type()
+            *listed == mechanism
                 && permits(info)
                 && in_range(key_type, info.min_key_size(), info.max_key_size())
         })

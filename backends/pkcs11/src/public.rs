@@ -1,4 +1,4 @@
-//! Public keys as tokens store them.
+//! Keys as tokens store them: what type an object is of, and its public half.
 
 use cryptoki::{
     object::{Attribute, AttributeType, KeyType as TokenKeyType, ObjectHandle},
@@ -7,7 +7,7 @@ use cryptoki::{
 use der::{Decode, asn1::OctetStringRef};
 use skms_backend::{Error, KeyType, Operation, PublicKey};
 
-use crate::{error::device, quirks};
+use crate::{error::device, quirks, template::token_key_type};
 
 /// The key type of an object and the attributes that hold its public half.
 /// `None` for an object of no type that is known here.
@@ -23,12 +23,26 @@ pub(crate) fn identify(
         Some(Attribute::KeyType(TokenKeyType::RSA)) => {
             read(&[AttributeType::Modulus, AttributeType::PublicExponent])?
         }
-        Some(Attribute::KeyType(TokenKeyType::EC | TokenKeyType::EC_EDWARDS)) => {
-            read(&[AttributeType::EcParams, AttributeType::EcPoint])?
+        Some(Attribute::KeyType(
+            TokenKeyType::EC | TokenKeyType::EC_EDWARDS | TokenKeyType::EC_MONTGOMERY,
+        )) => read(&[AttributeType::EcParams, AttributeType::EcPoint])?,
+        Some(Attribute::KeyType(kind @ (TokenKeyType::AES | TokenKeyType::GENERIC_SECRET))) => {
+            let attributes = read(&[AttributeType::ValueLen])?;
+            return Ok(secret_type(*kind, &attributes).map(|key_type| (key_type, attributes)));
         }
         _ => return Ok(None),
     };
     Ok(key_type(&attributes).map(|key_type| (key_type, attributes)))
+}
+
+fn secret_type(kind: TokenKeyType, attributes: &[Attribute]) -> Option<KeyType> {
+    let length = attributes.iter().find_map(|attribute| match attribute {
+        Attribute::ValueLen(length) => usize::try_from(u64::from(*length)).ok(),
+        _ => None,
+    })?;
+    KeyType::ALL
+        .into_iter()
+        .find(|known| token_key_type(*known) == kind && known.secret_bytes() == Some(length))
 }
 
 fn key_type(attributes: &[Attribute]) -> Option<KeyType> {

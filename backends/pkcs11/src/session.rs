@@ -17,10 +17,11 @@ use std::{
 use cryptoki::{object::ObjectHandle, session::Session, slot::Slot, slot::TokenInfo, types::RawAuthPin};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use quick_cache::sync::Cache;
-use skms_backend::{Class, Device, Error, KeyTag, KeyType, Operation};
+use skms_backend::{Class, Device, Error, KeyTag, KeyType, Operation, Pin};
 
 use crate::{
     TokenSelector,
+    duty::Duty,
     error::device,
     keeper::{Keeper, Login},
     module::{Generation, Module},
@@ -29,14 +30,19 @@ use crate::{
     slots,
 };
 
-/// A private key whose attributes were found in order.
-#[derive(Clone, Copy)]
+/// A private or secret key whose attributes were found in order.
+#[derive(Clone)]
 pub(crate) struct Handle {
     pub(crate) object: ObjectHandle,
     pub(crate) key_type: KeyType,
+    pub(crate) duty: Duty,
+    /// Which key it is.
+    pub(crate) pin: Pin,
+    /// Whether that was shown by what the key does; else it is what the token says.
+    pub(crate) proven: bool,
 }
 
-/// Keys whose handles are remembered. At about 100 bytes each this is the most
+/// Keys whose handles are remembered. At about 200 bytes each this is the most
 /// memory they take; a token with more keys searches for the others.
 const HANDLES: usize = 65_536;
 
@@ -48,13 +54,13 @@ pub(crate) struct Token {
     pub(crate) label: Vec<u8>,
     /// Whether the token tells private objects from public ones by a login.
     pub(crate) login_required: bool,
-    /// How each key type is made and used, as found when the token was opened.
+    /// How keys of each type and use are made and used, as found when the token was opened.
     pub(crate) recipes: Vec<Recipe>,
     keeper: Mutex<Keeper>,
     objects: Arc<RwLock<()>>,
     /// Counts logins: each gives the objects new handles.
     epoch: AtomicU64,
-    handles: Cache<(u64, KeyTag), Handle>,
+    handles: Cache<(u64, KeyTag), Arc<Handle>>,
 }
 
 /// What one worker needs: a session, or the wish for one after an error.
@@ -159,12 +165,12 @@ impl Token {
     }
 
     /// The handle of a key, if it is known since the last login.
-    pub(crate) fn known(&self, tag: KeyTag) -> Option<Handle> {
+    pub(crate) fn known(&self, tag: KeyTag) -> Option<Arc<Handle>> {
         self.handles.get(&(self.epoch.load(Ordering::Acquire), tag))
     }
 
     /// Remembers the handle of a key that was found in `epoch`.
-    pub(crate) fn remember(&self, epoch: u64, tag: KeyTag, handle: Handle) {
+    pub(crate) fn remember(&self, epoch: u64, tag: KeyTag, handle: Arc<Handle>) {
         self.handles.insert((epoch, tag), handle);
     }
 
@@ -196,9 +202,9 @@ impl Token {
         self.objects.try_write_until(deadline).ok_or_else(|| Error::new(Class::Timeout, operation))
     }
 
-    /// How keys of a type are made and used here.
-    pub(crate) fn recipe(&self, key_type: KeyType) -> Option<&Recipe> {
-        self.recipes.iter().find(|recipe| recipe.key_type == key_type)
+    /// How keys of a type are made and used here for a duty.
+    pub(crate) fn recipe(&self, key_type: KeyType, duty: Duty) -> Option<&Recipe> {
+        self.recipes.iter().find(|recipe| recipe.key_type == key_type && recipe.duty() == duty)
     }
 
     /// Gives up the login; no session is opened any more.

@@ -1,20 +1,11 @@
 //! Signing: what is refused before the device is asked, what the device is
 //! given, and what it must give back.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use cryptoki::{object::ObjectHandle, session::Session};
-use skms_backend::{
-    Class, Error, Hash, KeyTag, KeyType, OpContext, Operation, SignInput, Signature, SignatureAlgorithm,
-};
+use skms_backend::{Class, Error, Hash, KeyType, Operation, SignInput, Signature, SignatureAlgorithm};
 
-use crate::{
-    error::device,
-    keys,
-    mechanism::Route,
-    session::{Context, Token},
-};
+use crate::{error::device, mechanism::Route};
 
 /// The longest message that is given to a device which hashes. One C call takes
 /// it whole, and network HSMs refuse more; a caller with more sends a digest.
@@ -45,76 +36,6 @@ pub(crate) fn check(algorithm: SignatureAlgorithm, route: Route, input: &SignInp
             Some(expected) if *hash == expected && value.len() == expected.digest_bytes() => Ok(()),
             _ => refuse(Class::Caller, "the digest is not of the hash of the algorithm"),
         },
-    }
-}
-
-/// Signs inputs that were checked, one result for each.
-///
-/// # Errors
-/// When nothing was signed and the session is to blame, so that the pool opens
-/// another one.
-pub(crate) fn batch(
-    token: &Token,
-    context: &mut Context,
-    tag: KeyTag,
-    request: Request,
-    inputs: &[SignInput],
-    ctx: &OpContext,
-) -> Result<Vec<Result<Signature, Error>>, Error> {
-    let mut results = Vec::with_capacity(inputs.len());
-    let mut end: Option<Error> = None;
-    for input in inputs {
-        if end.is_none() {
-            if ctx.deadline <= Instant::now() {
-                end = Some(Error::new(Class::Timeout, Operation::Sign));
-            } else if ctx.cancellation.is_cancelled() {
-                end = Some(Error::new(Class::Cancelled, Operation::Sign));
-            }
-        }
-        if let Some(end) = &end {
-            results.push(Err(end.clone()));
-            continue;
-        }
-        let signed = token.run(context, Operation::Sign, |link| {
-            let key = keys::resolve(token, link, tag, request.key_type, ctx.deadline)?;
-            one(&link.session, key, request, input).inspect_err(|error| {
-                if error.class() == Class::Handle {
-                    token.forget(tag);
-                }
-            })
-        });
-        match signed {
-            Err(error) if ends_batch(error.class()) => {
-                if !error.class().context_survives() && results.iter().all(Result::is_err) {
-                    return Err(error);
-                }
-                end = Some(error.clone());
-                results.push(Err(error));
-            }
-            signed => results.push(signed),
-        }
-    }
-    Ok(results)
-}
-
-/// Whether the next input of a batch would fare no better.
-const fn ends_batch(class: Class) -> bool {
-    match class {
-        // The input may be to blame; the next one has a session of its own.
-        Class::Caller | Class::Broken => false,
-        Class::Unsupported
-        | Class::Key
-        | Class::StorageFull
-        | Class::Session
-        | Class::Login
-        | Class::Handle
-        | Class::Reinitialize
-        | Class::Shrink
-        | Class::Pin
-        | Class::QueueFull
-        | Class::Timeout
-        | Class::Cancelled
-        | Class::Closed => true,
     }
 }
 

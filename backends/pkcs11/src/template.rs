@@ -1,16 +1,15 @@
-//! Templates of new keys, and what is demanded of keys that are there.
+//! Templates of new keys.
 //!
-//! **Invariant:** a private key of the gateway signs and does nothing else, and
-//! was never outside the token in the clear; a key of which the token does not
-//! say so is not used.
+//! **Invariant:** a key of the gateway does what it is for and nothing else, and
+//! does not leave the token.
 
 use cryptoki::{
     mechanism::MechanismType,
-    object::{Attribute, AttributeType, KeyType as TokenKeyType, ObjectClass},
+    object::{Attribute, KeyType as TokenKeyType, ObjectClass},
 };
 use skms_backend::{KeyTag, KeyType};
 
-use crate::quirks::{Optional, Recipe};
+use crate::{duty::Duty, quirks::Recipe};
 
 /// Where a key is to live.
 #[derive(Clone, Copy)]
@@ -37,54 +36,78 @@ impl Place<'_> {
 /// 65537, the only public exponent that is made.
 const PUBLIC_EXPONENT: [u8; 3] = [1, 0, 1];
 
-/// The template of a public key.
-pub(crate) fn public(recipe: &Recipe, optional: Optional, place: Place<'_>) -> Vec<Attribute> {
+/// The template of a public key, without the key.
+pub(crate) fn public(recipe: &Recipe, place: Place<'_>) -> Vec<Attribute> {
     let mut template = place.attributes();
-    template.extend([Attribute::Private(false), Attribute::Verify(true)]);
-    if let Some(bits) = recipe.key_type.rsa_bits() {
+    let duty = recipe.duty();
+    template.extend([Attribute::Private(false), Attribute::Verify(duty == Duty::Sign)]);
+    if recipe.key_type.rsa_bits().is_some() {
         template.extend([
-            Attribute::ModulusBits((bits as u64).into()),
-            Attribute::PublicExponent(PUBLIC_EXPONENT.to_vec()),
-            Attribute::Encrypt(false),
+            Attribute::Encrypt(duty == Duty::Encrypt),
             Attribute::Wrap(false),
             Attribute::VerifyRecover(false),
         ]);
     } else {
         template.push(Attribute::Derive(false));
     }
-    template.extend(recipe.ec_params.clone().map(Attribute::EcParams));
-    if optional.unmodifiable {
+    if recipe.optional.unmodifiable {
         template.push(Attribute::Modifiable(false));
     }
     template
 }
 
-/// The template of a private key that may use `mechanisms`.
-pub(crate) fn private(
-    optional: Optional,
+/// What a token must be told of a key that it makes: its size, or its curve.
+pub(crate) fn parameters(recipe: &Recipe) -> Vec<Attribute> {
+    match (recipe.key_type.rsa_bits(), recipe.key_type.secret_bytes()) {
+        (Some(bits), _) => vec![
+            Attribute::ModulusBits((bits as u64).into()),
+            Attribute::PublicExponent(PUBLIC_EXPONENT.to_vec()),
+        ],
+        (None, Some(length)) => vec![Attribute::ValueLen((length as u64).into())],
+        (None, None) => recipe.ec_params.clone().map(Attribute::EcParams).into_iter().collect(),
+    }
+}
+
+/// The template of a private or secret key that may use `mechanisms`, without the key.
+pub(crate) fn hidden(
+    recipe: &Recipe,
     place: Place<'_>,
     login_required: bool,
     mechanisms: Vec<MechanismType>,
 ) -> Vec<Attribute> {
     let mut template = place.attributes();
+    let duty = recipe.duty();
     template.extend([
         // Where there is no login there is nobody to be private for.
         Attribute::Private(login_required),
         Attribute::Sensitive(true),
         Attribute::Extractable(false),
-        Attribute::Sign(true),
-        Attribute::Decrypt(false),
+        Attribute::Sign(matches!(duty, Duty::Sign | Duty::Mac)),
+        Attribute::Decrypt(duty == Duty::Encrypt),
         Attribute::Unwrap(false),
-        Attribute::Derive(false),
-        Attribute::SignRecover(false),
+        Attribute::Derive(duty == Duty::Agree),
     ]);
-    if optional.unmodifiable {
+    if recipe.key_type.is_secret() {
+        template.extend([
+            Attribute::Verify(duty == Duty::Mac),
+            Attribute::Encrypt(duty == Duty::Encrypt),
+            Attribute::Wrap(false),
+        ]);
+    } else {
+        template.push(Attribute::SignRecover(false));
+    }
+    if recipe.optional.unmodifiable {
         template.push(Attribute::Modifiable(false));
     }
-    if optional.allowed_mechanisms {
+    if recipe.optional.allowed_mechanisms {
         template.push(Attribute::AllowedMechanisms(mechanisms));
     }
     template
+}
+
+/// The class of the objects that hold what is secret of a key.
+pub(crate) const fn class(key_type: KeyType) -> ObjectClass {
+    if key_type.is_secret() { ObjectClass::SECRET_KEY } else { ObjectClass::PRIVATE_KEY }
 }
 
 /// The key type of PKCS#11 for a key type of ours.
@@ -97,99 +120,5 @@ pub(crate) const fn token_key_type(key_type: KeyType) -> TokenKeyType {
         KeyType::MlDsa44 | KeyType::MlDsa65 | KeyType::MlDsa87 => TokenKeyType::ML_DSA,
         KeyType::Aes128 | KeyType::Aes256 => TokenKeyType::AES,
         KeyType::HmacSha256 | KeyType::HmacSha384 | KeyType::HmacSha512 => TokenKeyType::GENERIC_SECRET,
-    }
-}
-
-/// What is read back of a private key to judge it.
-pub(crate) const JUDGED: [AttributeType; 12] = [
-    AttributeType::Class,
-    AttributeType::Private,
-    AttributeType::Sensitive,
-    AttributeType::Extractable,
-    AttributeType::AlwaysSensitive,
-    AttributeType::NeverExtractable,
-    AttributeType::Sign,
-    AttributeType::Decrypt,
-    AttributeType::Unwrap,
-    AttributeType::Derive,
-    AttributeType::SignRecover,
-    AttributeType::AlwaysAuthenticate,
-];
-
-/// The first thing about a private key that is not as it must be, for people.
-pub(crate) fn flaw(attributes: &[Attribute], login_required: bool) -> Option<&'static str> {
-    let has = |wanted: Attribute| attributes.contains(&wanted);
-    // Must be said by the token.
-    let demanded = [
-        (has(Attribute::Class(ObjectClass::PRIVATE_KEY)), "it is no private key"),
-        (has(Attribute::Private(true)) || !login_required, "it can be used without a login"),
-        (has(Attribute::Sensitive(true)), "it is not sensitive"),
-        (has(Attribute::Extractable(false)), "it is extractable"),
-        (has(Attribute::AlwaysSensitive(true)), "it was not always sensitive"),
-        (has(Attribute::NeverExtractable(true)), "it was once extractable"),
-        (has(Attribute::Sign(true)), "it may not sign"),
-    ];
-    // A token that leaves one out does not know the use.
-    let forbidden = [
-        (has(Attribute::Decrypt(true)), "it may decrypt"),
-        (has(Attribute::Unwrap(true)), "it may unwrap"),
-        (has(Attribute::Derive(true)), "it may derive"),
-        (has(Attribute::SignRecover(true)), "it may sign with recovery"),
-        (has(Attribute::AlwaysAuthenticate(true)), "it wants the PIN for every signature"),
-    ];
-    let missing = demanded.into_iter().find(|(kept, _)| !kept);
-    missing.or_else(|| forbidden.into_iter().find(|(broken, _)| *broken)).map(|(_, flaw)| flaw)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn good() -> Vec<Attribute> {
-        let mut attributes = private(Optional::LEVELS[3], Place::Session, true, Vec::new());
-        attributes.extend([
-            Attribute::Class(ObjectClass::PRIVATE_KEY),
-            Attribute::AlwaysSensitive(true),
-            Attribute::NeverExtractable(true),
-        ]);
-        attributes
-    }
-
-    #[test]
-    fn a_key_as_it_was_asked_for_has_no_flaw() {
-        assert_eq!(flaw(&good(), true), None);
-    }
-
-    #[test]
-    fn every_attribute_that_is_not_as_asked_is_a_flaw() {
-        for bad in [
-            Attribute::Class(ObjectClass::PUBLIC_KEY),
-            Attribute::Private(false),
-            Attribute::Sensitive(false),
-            Attribute::Extractable(true),
-            Attribute::AlwaysSensitive(false),
-            Attribute::NeverExtractable(false),
-            Attribute::Sign(false),
-            Attribute::Decrypt(true),
-            Attribute::Unwrap(true),
-            Attribute::Derive(true),
-            Attribute::SignRecover(true),
-            Attribute::AlwaysAuthenticate(true),
-        ] {
-            let mut attributes = good();
-            attributes.retain(|attribute| attribute.attribute_type() != bad.attribute_type());
-            attributes.push(bad.clone());
-            assert!(flaw(&attributes, true).is_some(), "{bad:?}");
-            assert!(JUDGED.contains(&bad.attribute_type()), "{bad:?} is not read back");
-        }
-    }
-
-    #[test]
-    fn silence_about_secrecy_is_a_flaw() {
-        for kind in [AttributeType::Sensitive, AttributeType::Extractable, AttributeType::NeverExtractable] {
-            let mut attributes = good();
-            attributes.retain(|attribute| attribute.attribute_type() != kind);
-            assert!(flaw(&attributes, true).is_some(), "{kind:?}");
-        }
     }
 }
