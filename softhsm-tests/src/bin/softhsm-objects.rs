@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn describe(session: &Session, object: ObjectHandle) -> String {
-    const FLAGS: [(AttributeType, &str); 12] = [
+    const FLAGS: [(AttributeType, &str); 15] = [
         (AttributeType::Token, "CKA_TOKEN"),
         (AttributeType::Private, "CKA_PRIVATE"),
         (AttributeType::Sensitive, "CKA_SENSITIVE"),
@@ -50,7 +50,10 @@ fn describe(session: &Session, object: ObjectHandle) -> String {
         (AttributeType::Local, "CKA_LOCAL"),
         (AttributeType::Modifiable, "CKA_MODIFIABLE"),
         (AttributeType::Sign, "CKA_SIGN"),
+        (AttributeType::Verify, "CKA_VERIFY"),
+        (AttributeType::Encrypt, "CKA_ENCRYPT"),
         (AttributeType::Decrypt, "CKA_DECRYPT"),
+        (AttributeType::Wrap, "CKA_WRAP"),
         (AttributeType::Unwrap, "CKA_UNWRAP"),
         (AttributeType::Derive, "CKA_DERIVE"),
     ];
@@ -85,7 +88,10 @@ fn describe(session: &Session, object: ObjectHandle) -> String {
                     | Attribute::Local(true)
                     | Attribute::Modifiable(true)
                     | Attribute::Sign(true)
+                    | Attribute::Verify(true)
+                    | Attribute::Encrypt(true)
                     | Attribute::Decrypt(true)
+                    | Attribute::Wrap(true)
                     | Attribute::Unwrap(true)
                     | Attribute::Derive(true)
             )

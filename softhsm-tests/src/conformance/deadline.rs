@@ -7,7 +7,7 @@ use std::{
 
 use skms_backend::{Class, Error, KeyTag, OpContext, Selector};
 
-use super::{Subject, message, soon, spec};
+use super::{Subject, message, soon, spec, usage};
 
 pub(super) async fn an_expired_call_is_answered_promptly(subject: Arc<Subject>) {
     let expired = OpContext { deadline: Instant::now(), ..soon() };
@@ -81,6 +81,17 @@ async fn all(
     assert_eq!(answers.len(), 2, "one answer for each input, also when there is no signature");
     for answer in answers {
         note("sign", started, answer.err());
+    }
+    for made in &subject.others {
+        if made.key.key_type.rsa_bits().is_none() {
+            let started = Instant::now();
+            let answer = usage::attempt_within(&**backend, &made.key, &made.usage, ctx).await;
+            note("use", started, answer.err());
+        }
+    }
+    if backend.capabilities().max_random_bytes > 0 {
+        let started = Instant::now();
+        note("random", started, backend.random(16, ctx).await.err());
     }
     outcomes
 }

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use skms_backend::{Class, KeyTag, KeyType, PublicKey, Selector, SignatureAlgorithm, Usage};
+use skms_backend::{
+    Class, EncryptionAlgorithm, KeyTag, KeyType, PublicKey, Selector, SignatureAlgorithm, Usage,
+};
 
 use super::{KeySpec, Subject, must_refuse, openssl, soon};
 
@@ -22,6 +24,15 @@ pub(super) async fn what_is_claimed_is_coherent(subject: Arc<Subject>) {
         for support in &offered.sign {
             assert!(!support.digest || support.algorithm.hash().is_some(), "Ed25519 takes no digest");
         }
+        let listed: Vec<_> = offered.encrypt.iter().map(|support| support.algorithm).collect();
+        let preferred: Vec<_> =
+            EncryptionAlgorithm::of(key_type).filter(|known| listed.contains(known)).collect();
+        assert_eq!(listed, preferred, "{key_type}: algorithms that fit, once, the preferred one first");
+        for support in &offered.encrypt {
+            assert_eq!(support.salting.is_none(), support.algorithm.is_rsa_oaep(), "{}", support.algorithm);
+        }
+        assert!(!offered.mac || key_type.mac_hash().is_some(), "{key_type} makes no codes");
+        assert!(!offered.agree || key_type.agrees(), "{key_type} does not agree");
     }
     assert!(claimed.max_message_bytes >= 1024, "{} bytes are no message", claimed.max_message_bytes);
     assert!(!claimed.identity.kind.is_empty());

@@ -17,14 +17,25 @@ use skms_backend::{
     Selector, SignInput, SignSupport, Signature, SignatureAlgorithm, Usage,
 };
 
+mod agree;
 mod batch;
+mod cipher;
 mod concurrent;
 mod deadline;
 mod generate;
+mod import;
 mod lifecycle;
+mod mac;
+mod ml_dsa;
+mod oaep;
 pub mod openssl;
+mod pin;
+mod random;
 mod refusal;
 mod sign;
+mod usage;
+
+use self::usage::Used;
 
 /// Runs every case against a backend, and closes it.
 ///
@@ -57,6 +68,33 @@ pub async fn run(backend: Arc<dyn KeyBackend>) {
         refusal::a_message_that_is_too_long_is_the_callers_fault,
         refusal::an_unknown_key_is_refused,
         refusal::a_key_is_never_used_as_another,
+        usage::a_key_of_every_usage_does_what_it_is_for,
+        usage::a_key_does_nothing_but_what_it_is_for,
+        usage::a_use_that_is_not_offered_is_refused,
+        pin::a_key_with_the_pin_of_another_is_refused,
+        cipher::plaintexts_of_every_length_come_back,
+        cipher::a_message_commits_to_its_key_and_not_to_its_text,
+        cipher::a_changed_message_is_one_error,
+        cipher::another_key_opens_nothing,
+        cipher::bad_inputs_are_refused_and_harm_nobody,
+        cipher::bad_messages_fail_alone,
+        oaep::what_the_public_half_encrypts_is_decrypted,
+        oaep::a_changed_ciphertext_is_one_error,
+        oaep::another_key_decrypts_nothing,
+        mac::codes_are_those_of_the_standard,
+        mac::codes_are_those_of_others,
+        mac::codes_tell_keys_and_inputs_apart,
+        mac::answers_come_in_the_order_of_the_inputs,
+        agree::both_sides_agree_with_others,
+        agree::a_public_key_of_another_type_is_refused,
+        agree::points_of_small_order_are_refused,
+        agree::there_is_no_agreement_where_none_is_claimed,
+        random::every_length_up_to_the_longest_is_given,
+        random::more_than_claimed_is_refused,
+        import::material_made_elsewhere_is_the_same_key_here,
+        import::secret_keys_do_the_same_wherever_they_are,
+        import::what_is_no_key_of_the_type_is_refused,
+        import::types_not_claimed_are_refused,
         batch::answers_come_in_the_order_of_the_inputs,
         batch::bad_items_fail_alone,
         batch::no_inputs_have_no_answers,
@@ -77,16 +115,31 @@ pub async fn run(backend: Arc<dyn KeyBackend>) {
     assert!(failed.is_empty(), "{} cases failed: {}", failed.len(), failed.join(", "));
 }
 
-/// Makes a key of every offered type, for tests that look at a device from behind.
+/// Makes a key of every offered type and usage, for tests that look at a device from
+/// behind.
 ///
 /// # Panics
 /// When a key cannot be made.
-pub async fn make_each(backend: &dyn KeyBackend) -> Vec<KeyRef> {
+pub async fn make_each(backend: &dyn KeyBackend) -> Vec<(KeyRef, Usage)> {
     let mut keys = Vec::new();
-    for offered in signing(backend) {
-        keys.push(make(backend, offered.key_type).await.key);
+    for offered in &backend.capabilities().key_types {
+        for usage in usage::offered(offered) {
+            let Used { key, usage } = usage::make(backend, offered.key_type, usage).await;
+            keys.push((key, usage));
+        }
     }
     keys
+}
+
+/// Has a key do what it is for.
+///
+/// # Errors
+/// When it is refused.
+///
+/// # Panics
+/// When what it does is wrong.
+pub async fn try_use(backend: &dyn KeyBackend, key: &KeyRef, usage: &Usage) -> Result<(), Error> {
+    usage::attempt(backend, key, usage).await
 }
 
 /// Runs a case on a task of its own, so that the others run when it panics.
@@ -99,6 +152,8 @@ struct Subject {
     backend: Arc<dyn KeyBackend>,
     /// Two of every offered type, one of those that take long to make.
     keys: Vec<Made>,
+    /// The same of those that do anything but sign.
+    others: Vec<Used>,
     /// Whether the device stores keys; else the catalog alone does.
     stores: bool,
 }
@@ -122,9 +177,28 @@ impl Subject {
             }
         }
         assert!(!keys.is_empty(), "the backend offers no key type at all");
+        let mut others = Vec::new();
+        for offered in &backend.capabilities().key_types {
+            let count = if offered.key_type.rsa_bits() > Some(2048) { 1 } else { 2 };
+            let usages = usage::offered(offered).into_iter();
+            for usage in usages.filter(|usage| !matches!(usage, Usage::Sign(_))) {
+                for _ in 0..count {
+                    others.push(usage::make(&*backend, offered.key_type, usage.clone()).await);
+                }
+            }
+        }
         let first = Selector::Tag(keys[0].key.tag);
         let stores = !backend.find(first, &soon()).await.unwrap().is_empty();
-        Self { backend, keys, stores }
+        Self { backend, keys, others, stores }
+    }
+
+    /// Every key, with what it is for.
+    fn every(&self) -> impl Iterator<Item = Used> {
+        let signing = self.keys.iter().map(|made| Used {
+            key: made.key.clone(),
+            usage: Usage::Sign(made.sign.iter().map(|support| support.algorithm).collect()),
+        });
+        signing.chain(self.others.iter().cloned())
     }
 
     /// The keys with each algorithm that they are offered for.

@@ -1,8 +1,12 @@
 //! Every backend keeps the contract.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, sync::Arc};
+use std::{fs, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
 
-use skms_backend::{KeyBackend, KeyType, SignatureAlgorithm};
+use bytes::Bytes;
+use skms_backend::{
+    Class, DecryptInput, EncryptionAlgorithm, KeyBackend, KeyRef, KeySpec, KeyTag, KeyType, OpContext,
+    SignatureAlgorithm, Usage,
+};
 use skms_backend_pkcs11::Pkcs11Backend;
 use skms_backend_software::SoftwareBackend;
 use skms_tests::{
@@ -32,9 +36,27 @@ async fn software_keeps_the_contract() {
 fn softhsm_keeps_the_contract() {
     softhsm::alone(|token| {
         let backend = pkcs11(token);
+        let offered = backend.capabilities();
         for key_type in KeyType::ALL {
-            assert!(backend.capabilities().key_type(key_type).is_some(), "{key_type} is not offered");
+            // SoftHSM has no curve in Montgomery form, and nothing of FIPS 204.
+            let absent = key_type == KeyType::X25519 || key_type.is_ml_dsa();
+            let support = offered.key_type(key_type);
+            assert_eq!(support.is_none(), absent, "{key_type}");
+            let Some(support) = support else { continue };
+            assert!(support.import, "{key_type} cannot be taken over");
+            assert_eq!(support.agree, key_type.agrees(), "{key_type}");
+            assert_eq!(support.mac, key_type.mac_hash().is_some(), "{key_type}");
+            let signs = SignatureAlgorithm::of(key_type).next().is_some();
+            assert_eq!(!support.sign.is_empty(), signs, "{key_type}");
+            let encrypts: Vec<_> = support.encrypt.iter().map(|support| support.algorithm).collect();
+            let expected: Vec<_> = EncryptionAlgorithm::of(key_type)
+                .filter(|algorithm| {
+                    !algorithm.is_rsa_oaep() || *algorithm == EncryptionAlgorithm::RsaOaepSha1
+                })
+                .collect();
+            assert_eq!(encrypts, expected, "{key_type}");
         }
+        assert!(offered.max_random_bytes >= 1024);
         run(backend);
         nothing_is_left(token);
     });
@@ -49,6 +71,9 @@ fn a_poorer_token_keeps_the_contract_for_what_it_has() {
         "CKM_SHA384_RSA_PKCS_PSS",
         "CKM_SHA512_RSA_PKCS_PSS",
         "CKM_EDDSA",
+        "CKM_ECDH1_DERIVE",
+        "CKM_SHA384_HMAC",
+        "CKM_RSA_PKCS_OAEP",
     ];
     softhsm::alone_with(Mechanisms::Without(MISSING), |token| {
         let backend = pkcs11(token);
@@ -59,20 +84,24 @@ fn a_poorer_token_keeps_the_contract_for_what_it_has() {
             let support = offered.sign(KeyType::Rsa2048, algorithm);
             assert_eq!(support.is_none(), algorithm.is_rsa_pss(), "{algorithm}");
         }
+        assert!(backend.agreement().is_none());
+        assert!(offered.key_type(KeyType::HmacSha384).is_none());
+        assert!(offered.key_types.iter().all(|offered| !offered.agree));
+        assert!(offered.key_type(KeyType::Rsa2048).unwrap().encrypt.is_empty());
         run(backend);
         nothing_is_left(token);
     });
 }
 
 /// A device that hashes by itself is given no digests. SoftHSM has no ECDSA that
-/// hashes, so no curve is left but Ed25519.
+/// hashes, so no curve is left to sign with but Ed25519.
 #[test]
 fn a_token_that_only_hashes_and_signs_keeps_the_contract() {
     const OF_DIGESTS: &[&str] = &["CKM_RSA_PKCS", "CKM_RSA_X_509", "CKM_RSA_PKCS_PSS", "CKM_ECDSA"];
     softhsm::alone_with(Mechanisms::Without(OF_DIGESTS), |token| {
         let backend = pkcs11(token);
         let offered = backend.capabilities();
-        assert!(offered.key_type(KeyType::EcP256).is_none());
+        assert!(offered.key_type(KeyType::EcP256).unwrap().sign.is_empty(), "it agrees and does no more");
         for algorithm in SignatureAlgorithm::of(KeyType::Rsa2048) {
             let support = offered.sign(KeyType::Rsa2048, algorithm);
             assert_eq!(support.map(|support| support.digest), Some(false), "{algorithm}");
@@ -83,18 +112,19 @@ fn a_token_that_only_hashes_and_signs_keeps_the_contract() {
 }
 
 #[test]
-fn private_keys_in_softhsm_never_leave_it() {
+fn keys_in_softhsm_never_leave_it_and_do_one_thing() {
     softhsm::alone(|token| {
         let backend = pkcs11(token);
         let made = block_on(conformance::make_each(&*backend));
         let objects = token.list();
-        for key in made {
-            let private: Vec<_> = objects
+        for (key, usage) in made {
+            let class = if key.key_type.is_secret() { "secret-key" } else { "private-key" };
+            let hidden: Vec<_> = objects
                 .iter()
-                .filter(|object| object.class == "private-key" && object.id == key.tag.as_bytes())
+                .filter(|object| object.class == class && object.id == key.tag.as_bytes())
                 .collect();
-            let [private] = private[..] else { panic!("{} private keys for one tag", private.len()) };
-            let is = |attribute: &str| private.attributes.contains(attribute);
+            let [hidden] = hidden[..] else { panic!("{} {class}s for one tag", hidden.len()) };
+            let is = |attribute: &str| hidden.attributes.contains(attribute);
             for attribute in [
                 "CKA_TOKEN",
                 "CKA_PRIVATE",
@@ -102,14 +132,56 @@ fn private_keys_in_softhsm_never_leave_it() {
                 "CKA_ALWAYS_SENSITIVE",
                 "CKA_NEVER_EXTRACTABLE",
                 "CKA_LOCAL",
-                "CKA_SIGN",
             ] {
                 assert!(is(attribute), "{} lacks {attribute}", key.key_type);
             }
-            for attribute in ["CKA_EXTRACTABLE", "CKA_DECRYPT", "CKA_UNWRAP", "CKA_DERIVE"] {
-                assert!(!is(attribute), "{} has {attribute}", key.key_type);
+            assert!(!is("CKA_EXTRACTABLE"), "{}", key.key_type);
+            let expected: &[&str] = match usage {
+                Usage::Sign(_) => &["CKA_SIGN"],
+                Usage::Encrypt(_) if key.key_type.is_secret() => &["CKA_ENCRYPT", "CKA_DECRYPT"],
+                Usage::Encrypt(_) => &["CKA_DECRYPT"],
+                Usage::Mac => &["CKA_SIGN", "CKA_VERIFY"],
+                Usage::Agree => &["CKA_DERIVE"],
+            };
+            for used in [
+                "CKA_SIGN",
+                "CKA_VERIFY",
+                "CKA_ENCRYPT",
+                "CKA_DECRYPT",
+                "CKA_WRAP",
+                "CKA_UNWRAP",
+                "CKA_DERIVE",
+            ] {
+                assert_eq!(is(used), expected.contains(&used), "{} for {usage:?}: {used}", key.key_type);
             }
         }
+    });
+}
+
+/// SoftHSM answers `CKR_GENERAL_ERROR` to a bad ciphertext and of a token that is gone.
+#[test]
+fn a_token_that_is_gone_is_no_bad_ciphertext() {
+    softhsm::alone(|token| {
+        let backend = pkcs11(token);
+        let (algorithm, key_type) = (EncryptionAlgorithm::Aes256Gcm, KeyType::Aes256);
+        let (spec, tag) =
+            (KeySpec { key_type, usage: Usage::Encrypt(vec![algorithm]) }, KeyTag::random().unwrap());
+        let soon = || OpContext::within(Duration::from_secs(60));
+        let made = block_on(backend.generate(&spec, tag, &soon())).unwrap();
+        let key = KeyRef { tag, key_type, blob: made.blob, pin: Some(made.pin.clone()) };
+        let bad = || DecryptInput::Authenticated {
+            salt: vec![1; 12].into(),
+            header: Bytes::new(),
+            commitment: *made.pin.check_value().unwrap(),
+            aad: Bytes::new(),
+            ciphertext: vec![0; 48].into(),
+        };
+        let decrypt = || block_on(backend.decrypt(&key, algorithm, vec![bad()], &soon())).remove(0);
+        assert_eq!(decrypt().err().unwrap().class(), Class::Caller);
+        let away = token.token_dir().with_extension("away");
+        fs::rename(token.token_dir(), &away).unwrap();
+        assert_eq!(decrypt().err().unwrap().class(), Class::Reinitialize);
+        fs::rename(&away, token.token_dir()).unwrap();
     });
 }
 
