@@ -18,6 +18,7 @@ mod create;
 mod crowd;
 mod encrypt;
 mod handshakes;
+mod impostors;
 mod life;
 mod lifecycle;
 mod list;
