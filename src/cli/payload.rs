@@ -1,4 +1,5 @@
-//! What is signed, and how a signature is written: shared by `sign` and `verify`.
+//! What a command works on, and how what it makes is written: shared by `sign`,
+//! `verify` and those of encryption.
 
 use std::{fmt, str::FromStr};
 
@@ -9,6 +10,7 @@ use super::{
     Context, Error,
     files::Place,
     names::{HASHES, parser},
+    terminal::Terminal,
 };
 use crate::proto::{Digest, HashAlgorithm};
 
@@ -40,16 +42,8 @@ impl Args {
         if let (Some(digest), Some(hash)) = (&self.digest, self.hash) {
             return Ok(Payload::Digest(Digest { hash: hash.into(), value: digest.0.clone() }));
         }
-        let limit = context.settings.client.max_send_bytes;
-        let message = self.place().read(limit, context.terminal)?;
-        if message.is_empty() && self.input.is_none() {
-            return Err(Error::Usage(
-                "nothing came on stdin; name the message with `--in FILE`, or write `--in -` if an empty \
-                 one is meant"
-                    .to_owned(),
-            ));
-        }
-        Ok(Payload::Message(message.into()))
+        let message = read(self.input.as_ref(), "the message", context)?;
+        Ok(Payload::Message(message))
     }
 
     /// Whether stdin is the message.
@@ -60,6 +54,18 @@ impl Args {
     fn place(&self) -> Place {
         self.input.clone().unwrap_or(Place::Standard)
     }
+}
+
+/// Reads what a command works on. That nothing came is an answer only to `--in -`.
+pub(super) fn read(input: Option<&Place>, what: &str, context: &mut Context<'_>) -> Result<Bytes, Error> {
+    let limit = context.settings.client.max_send_bytes;
+    let bytes = input.unwrap_or(&Place::Standard).read(limit, context.terminal)?;
+    if bytes.is_empty() && input.is_none() {
+        return Err(Error::Usage(format!(
+            "nothing came on stdin; name {what} with `--in FILE`, or write `--in -` if an empty one is meant"
+        )));
+    }
+    Ok(bytes.into())
 }
 
 impl Payload {
@@ -84,7 +90,7 @@ impl FromStr for Hex {
     }
 }
 
-/// How a signature is written to a file or a stream.
+/// How bytes are written to a file or a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Form {
     /// The bytes as they are
@@ -104,15 +110,21 @@ impl Form {
         }
     }
 
-    pub(super) fn decode(self, bytes: Vec<u8>) -> Result<Bytes, Error> {
+    /// This form, or base64 where it would be bytes on a terminal, which help nobody
+    /// and can do harm.
+    pub(super) fn at(self, place: &Place, terminal: &Terminal) -> Self {
+        if self == Self::Raw && place.is_shown(terminal) { Self::Base64 } else { self }
+    }
+
+    /// Reads `what` in this form.
+    pub(super) fn decode(self, bytes: impl Into<Bytes>, what: &str) -> Result<Bytes, Error> {
+        let bytes = bytes.into();
         let decoded = match self {
-            Self::Raw => Ok(bytes),
+            Self::Raw => return Ok(bytes),
             Self::Base64 => BASE64.decode(bytes.trim_ascii()).map_err(|error| error.to_string()),
             Self::Hex => hex::decode(bytes.trim_ascii()).map_err(|error| error.to_string()),
         };
-        decoded
-            .map(Bytes::from)
-            .map_err(|error| Error::Usage(format!("the signature is not {self}: {error}")))
+        decoded.map(Bytes::from).map_err(|error| Error::Usage(format!("{what} is not {self}: {error}")))
     }
 }
 
@@ -139,7 +151,7 @@ mod tests {
     fn every_form_reads_back() {
         let bytes = [0, 0xff, b'\n', 7];
         for form in [Form::Raw, Form::Base64, Form::Hex] {
-            assert_eq!(form.decode(form.encode(&bytes)).unwrap(), &bytes[..], "{form}");
+            assert_eq!(form.decode(form.encode(&bytes), "it").unwrap(), &bytes[..], "{form}");
         }
         assert_eq!(Form::Hex.encode(&bytes), b"00ff0a07\n");
         assert_eq!(Form::Base64.encode(&bytes), b"AP8KBw==\n");
@@ -147,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_signature_in_another_form_is_wrong_usage() {
-        let error = Form::Hex.decode(b"xyz".to_vec()).unwrap_err();
+        let error = Form::Hex.decode(b"xyz".to_vec(), "the signature").unwrap_err();
         assert_eq!(error.exit(), super::super::Exit::Usage);
         assert!(error.to_string().starts_with("the signature is not hex: "), "{error}");
     }

@@ -3,8 +3,6 @@
 //! **Invariant:** a signature is written only if the gateway saw the input that
 //! was sent, and the signature is the one that it made (CRC32C both ways).
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use super::{
@@ -43,21 +41,15 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, Error> {
-    if let (Some(Place::File(input)), Some(Place::File(out))) = (&args.payload.input, &args.out)
-        && same(input, out)
-    {
-        return Err(Error::Usage("`--out` would write over the message; name another file".to_owned()));
+    let place = args.out.clone().unwrap_or(Place::Standard);
+    if let Some(input) = &args.payload.input {
+        place.spare(input, "the message")?;
     }
     let payload = args.payload.read(context)?;
     let answer = context.connect().await?.sign(request(&args, payload)).await?;
     check(&answer)?;
-    let place = args.out.unwrap_or(Place::Standard);
     if !(context.is_json() && place == Place::Standard) {
-        let mut form = args.format.unwrap_or(Form::Raw);
-        // Bytes on a terminal help nobody, and can do harm.
-        if form == Form::Raw && place == Place::Standard && context.terminal.interactive {
-            form = Form::Base64;
-        }
+        let form = args.format.unwrap_or(Form::Raw).at(&place, context.terminal);
         place.write(&form.encode(&answer.signature), context.terminal)?;
     }
     if context.is_json() {
@@ -66,14 +58,6 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
         context.terminal.remark(&summary(&answer));
     }
     Ok(Exit::Success)
-}
-
-fn same(one: &Path, other: &Path) -> bool {
-    match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        // What is not there yet cannot be written over.
-        _ => false,
-    }
 }
 
 fn request(args: &Args, payload: Payload) -> SignRequest {

@@ -50,7 +50,7 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
         ));
     }
     let signature = args.signature.read(MAX_SIGNATURE_BYTES, context.terminal)?;
-    let signature = args.format.decode(signature)?;
+    let signature = args.format.decode(signature, "the signature")?;
     let payload = args.payload.read(context)?;
     let request = request(&args, payload, signature);
     let answer = context.connect().await?.verify(request).await?;

@@ -1,9 +1,7 @@
 //! `skms token issue`: signs a token (RFC 9068) for a caller.
 
 use std::{
-    fs, io,
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
+    fs,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -106,7 +104,7 @@ pub(super) fn run(args: Args, terminal: &mut Terminal) -> Result<Exit, Error> {
     match &args.out {
         None => terminal.print(token + "\n")?,
         Some(path) => {
-            replace(path, (token + "\n").as_bytes())
+            files::replace(path, (token + "\n").as_bytes(), None)
                 .map_err(|source| files::failed("write", path, source))?;
         }
     }
@@ -118,22 +116,6 @@ fn thumbprint(path: &Path) -> Result<String, Error> {
     let certificate = CertificateDer::from_pem_slice(&pem)
         .map_err(|_| Error::Configuration(format!("`{}` holds no certificate in PEM", path.display())))?;
     Ok(BASE64_URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, &certificate)))
-}
-
-/// Puts a file in place as a whole: whoever reads it sees the old token or the new one.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}", Uuid::new_v4()));
-    let beside = PathBuf::from(beside);
-    let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
-    let written = file
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        // It may not be there at all; the first error is the one that counts.
-        let _ = fs::remove_file(&beside);
-    }
-    written
 }
 
 /// A token that lives longer is a password.
