@@ -3,7 +3,7 @@
 //! list here to forget.
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use skms_backend::SignatureAlgorithm as Known;
+use skms_backend::{EncryptionAlgorithm as KnownCipher, SignatureAlgorithm as Known};
 
 use crate::proto::{
     BackendAvailability, EncryptionAlgorithm, ExportPolicy, HashAlgorithm, KeyOrigin, KeyPurpose, KeyState,
@@ -88,6 +88,16 @@ pub(super) const PUBLIC_KEY_FORMATS: [&str; 4] = ["pem", "der", "jwk", "raw"];
 /// The protection levels, the weakest first.
 pub(super) const PROTECTION_LEVELS: [&str; 3] = ["software", "tpm", "hsm"];
 
+/// The purposes that a key can be made for.
+pub(super) const PURPOSES: [&str; 4] = ["sign-verify", "encrypt-decrypt", "mac", "key-agreement"];
+/// The hash functions that a secret can be derived with.
+pub(super) const HKDF_HASHES: [&str; 3] = ["sha256", "sha384", "sha512"];
+
+/// Reads an encryption algorithm on the command line.
+pub(super) fn encryption_parser() -> impl TypedValueParser<Value = EncryptionAlgorithm> {
+    parser::<EncryptionAlgorithm, { KnownCipher::ALL.len() }>(KnownCipher::ALL.map(KnownCipher::name))
+}
+
 /// Reads a signature algorithm on the command line, also by its JOSE name.
 pub(super) fn algorithm_parser() -> impl TypedValueParser<Value = SignatureAlgorithm> {
     let known = Known::ALL.map(|algorithm| PossibleValue::new(algorithm.name()).alias(algorithm.jose()));
@@ -115,6 +125,12 @@ mod tests {
         assert!(ENCODINGS.iter().all(|name| parse::<SignatureEncoding>(name).is_some()));
         assert!(PUBLIC_KEY_FORMATS.iter().all(|name| parse::<PublicKeyFormat>(name).is_some()));
         assert!(PROTECTION_LEVELS.iter().all(|name| parse::<ProtectionLevel>(name).is_some()));
+        assert!(PURPOSES.iter().all(|name| parse::<KeyPurpose>(name).is_some()));
+        assert!(HKDF_HASHES.iter().all(|name| HASHES.contains(name)));
+        for algorithm in KnownCipher::ALL {
+            let parsed: EncryptionAlgorithm = parse(algorithm.name()).unwrap();
+            assert_eq!(short(&parsed), algorithm.name());
+        }
         for algorithm in Known::ALL {
             let parsed: SignatureAlgorithm = parse(algorithm.name()).unwrap();
             assert_eq!(short(&parsed), algorithm.name());
@@ -127,6 +143,7 @@ mod tests {
             assert_eq!(name::<E>(0), "unspecified");
         }
         check::<BackendAvailability>();
+        check::<EncryptionAlgorithm>();
         check::<ExportPolicy>();
         check::<HashAlgorithm>();
         check::<KeyOrigin>();

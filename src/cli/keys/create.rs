@@ -8,18 +8,21 @@ use crate::{
         Context, Error, Exit,
         files::Place,
         labels::{Label, by_name},
-        names::{PROTECTION_LEVELS, algorithm_parser, parser},
+        names::{PROTECTION_LEVELS, PURPOSES, algorithm_parser, encryption_parser, parser},
         text::plain,
         time::{Span, Time},
     },
-    proto::{CreateKeyRequest, KeyParams, ProtectionLevel, SignatureAlgorithm},
+    proto::{
+        CreateKeyRequest, EncryptionAlgorithm, KeyParams, KeyPurpose, ProtectionLevel, SignatureAlgorithm,
+    },
 };
 
 /// Make a key
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// What kind of key: rsa-2048, rsa-3072, rsa-4096, ec-p256, ec-p384, ec-p521,
-    /// ec-secp256k1, ed25519
+    /// ec-secp256k1, ed25519, x25519, aes-128, aes-256, hmac-sha256, hmac-sha384,
+    /// hmac-sha512, ml-dsa-44, ml-dsa-65, ml-dsa-87
     // Not checked here: the gateway knows more names, and may be newer.
     #[arg(value_name = "TYPE")]
     key_type: String,
@@ -33,6 +36,14 @@ pub(in crate::cli) struct Args {
     /// again [default: all that fit]
     #[arg(long = "algorithm", value_name = "NAME", ignore_case = true, value_parser = algorithm_parser())]
     algorithms: Vec<SignatureAlgorithm>,
+    /// What the key is for [default: what its type is usually for]
+    #[arg(long, value_parser = parser::<KeyPurpose, 4>(PURPOSES))]
+    purpose: Option<KeyPurpose>,
+    /// An algorithm that the key may encrypt with, the default first; may be given
+    /// again [default: all that fit]
+    #[arg(long = "encryption-algorithm", value_name = "NAME", ignore_case = true,
+          value_parser = encryption_parser())]
+    encryption_algorithms: Vec<EncryptionAlgorithm>,
     /// The backend that is to hold the key [default: the gateway decides]
     #[arg(long, value_name = "NAME")]
     backend: Option<String>,
@@ -102,6 +113,8 @@ fn request(args: &Args) -> Result<CreateKeyRequest, Error> {
         key_type: args.key_type.clone(),
         metadata: by_name(&args.labels)?,
         params: Some(KeyParams {
+            purpose: args.purpose.unwrap_or_default().into(),
+            encryption_algorithms: args.encryption_algorithms.iter().map(|name| (*name).into()).collect(),
             signature_algorithms: args.algorithms.iter().map(|algorithm| (*algorithm).into()).collect(),
             protection_level: args.protection.unwrap_or_default().into(),
             backend: args.backend.clone().unwrap_or_default(),
@@ -146,6 +159,9 @@ mod tests {
             "--label=env=prod",
             "--label=formula=a=b",
             "--algorithm=ES256",
+            "--purpose=key-agreement",
+            "--encryption-algorithm=rsa-oaep-sha512",
+            "--encryption-algorithm=RSA-OAEP-SHA256",
             "--backend=softhsm",
             "--protection=hsm",
             "--alias=a",
@@ -164,7 +180,12 @@ mod tests {
             key_type: "ec-p256".into(),
             metadata: [label("env", "prod"), label("formula", "a=b")].into(),
             params: Some(KeyParams {
+                purpose: KeyPurpose::KeyAgreement.into(),
                 signature_algorithms: vec![SignatureAlgorithm::EcdsaP256Sha256.into()],
+                encryption_algorithms: vec![
+                    EncryptionAlgorithm::RsaOaepSha512.into(),
+                    EncryptionAlgorithm::RsaOaepSha256.into(),
+                ],
                 protection_level: ProtectionLevel::Hsm.into(),
                 backend: "softhsm".into(),
                 aliases: vec!["a".into(), "b".into()],
@@ -189,6 +210,8 @@ mod tests {
             ("--label=env", "a label is NAME=VALUE"),
             ("--label==x", "a label needs a name"),
             ("--algorithm=md5", "ecdsa-p256-sha256"),
+            ("--encryption-algorithm=rot13", "aes-256-gcm"),
+            ("--purpose=wrap", "encrypt-decrypt"),
             ("--protection=vault", "software, tpm, hsm"),
             ("--expires=tomorrow", "a time is"),
             ("--expires=+tomorrow", "+tomorrow"),
