@@ -1,10 +1,13 @@
 //! A gateway for tests: the real transport, answers made by hand.
 //!
 //! Keys behave as they are called: `missing`, `denied`, `broken` (fields at
-//! fault), `slow` (never answers) and `damaged` (checksums that do not match);
-//! every other key exists. A signature is `signed:` and the input.
+//! fault), `slow` (never answers), `busy` (every other call) and `damaged`
+//! (checksums that do not match); every other key exists. A signature is
+//! `signed:` and the input.
 
-use std::{collections::HashMap, future, net::SocketAddr, path::Path, sync::Arc};
+mod crypto;
+
+use std::{collections::HashMap, future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -22,9 +25,9 @@ use tonic::{
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::proto::{
-    self, KeyMetadata, KeyResponse, key_management_server::KeyManagement,
-    key_management_server::KeyManagementServer, system_service_server::SystemService,
-    system_service_server::SystemServiceServer,
+    self, KeyMetadata, KeyResponse, crypto_service_server::CryptoServiceServer,
+    key_management_server::KeyManagement, key_management_server::KeyManagementServer,
+    system_service_server::SystemService, system_service_server::SystemServiceServer,
 };
 
 /// A running fake; its runtime, and with it the server, ends when it is dropped.
@@ -96,6 +99,7 @@ fn routes(seen: &Arc<Mutex<Vec<MetadataMap>>>) -> Routes {
     // Serves the empty name, and no other.
     let (_reporter, health) = tonic_health::server::health_reporter();
     Routes::new(KeyManagementServer::new(answers.clone()))
+        .add_service(CryptoServiceServer::new(answers.clone()))
         .add_service(SystemServiceServer::new(answers))
         .add_service(health)
 }
@@ -108,17 +112,25 @@ struct Answers {
 impl Answers {
     async fn admit<T>(&self, request: Request<T>, key: impl Fn(&T) -> &str) -> Result<T, Status> {
         let (metadata, _, message) = request.into_parts();
-        self.seen.lock().push(metadata);
+        let calls = {
+            let mut seen = self.seen.lock();
+            seen.push(metadata);
+            seen.len()
+        };
         let (code, reason, sentence) = match key(&message) {
             "missing" => (Code::NotFound, "KEY_NOT_FOUND", "no such key"),
             "denied" => (Code::PermissionDenied, "KEY_ACCESS_DENIED", "not allowed"),
             "broken" => (Code::InvalidArgument, "FIELD_INVALID", "the request is not valid"),
+            "busy" if calls % 2 == 1 => (Code::ResourceExhausted, "RATE_LIMITED", "too many calls"),
             "slow" => return future::pending().await,
             _ => return Ok(message),
         };
         let about = HashMap::from([("keyId".to_owned(), key(&message).to_owned())]);
         let mut details = ErrorDetails::with_error_info(reason, "skms", about);
         details.set_request_info("req-1", "");
+        if code == Code::ResourceExhausted {
+            details.set_retry_info(Some(Duration::from_millis(1)));
+        }
         if code == Code::InvalidArgument {
             details.add_bad_request_violation("key_id", "has a bad \u{1b}[31mcharacter");
         }
