@@ -106,7 +106,7 @@ impl Error {
     }
 
     /// What is wrong, with the cause where it says more.
-    fn sentence(&self) -> String {
+    pub(super) fn sentence(&self) -> String {
         let cause = match self {
             Self::Client(error) => match error.io_error() {
                 Some(io) => Some(io.to_string()),
@@ -143,7 +143,10 @@ impl Error {
                 }
                 (_, Some("TOKEN_EXPIRED")) => "get a new token and put it into the token file",
                 (_, Some("PAYLOAD_TOO_LARGE")) => {
-                    "sign a digest instead: --digest HEX --hash sha256 in place of --in"
+                    "sign a digest (--digest HEX --hash sha256 in place of --in); encrypt with `skms datakey`"
+                }
+                (_, Some("DECRYPTION_FAILED")) => {
+                    "what was authenticated with it must be given again: --context, --aad-hex or --aad-file"
                 }
                 (_, Some("ETAG_MISMATCH" | "PRIMARY_VERSION_CHANGED")) => {
                     "the key has changed; look at it again with `skms keys get`"

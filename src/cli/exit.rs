@@ -5,7 +5,7 @@
 //! | 0 | done |
 //! | 1 | any other failure |
 //! | 2 | wrong usage, or an argument that the gateway refuses |
-//! | 3 | the signature is not valid, or the audit log was changed |
+//! | 3 | the signature or code is not valid, or the audit log was changed |
 //! | 4 | no such key, version, backend or service |
 //! | 5 | refused: not authenticated, or not allowed |
 //! | 6 | the state is in the way: failed precondition, conflict, already exists |
@@ -26,7 +26,7 @@ pub enum Exit {
     Failure,
     /// Wrong usage, or an argument that the gateway refuses.
     Usage,
-    /// The signature is not valid, or the audit log was changed.
+    /// The signature or code is not valid, or the audit log was changed.
     SignatureInvalid,
     /// No such key, version, backend or service.
     NotFound,
@@ -86,7 +86,7 @@ Exit codes:
    0  done
    1  any other failure
    2  wrong usage, or an argument that the gateway refuses
-   3  the signature is not valid, or the audit log was changed
+   3  the signature or code is not valid, or the audit log was changed
    4  no such key, version, backend or service
    5  refused: not authenticated, or not allowed
    6  the state is in the way: failed precondition, conflict, already exists

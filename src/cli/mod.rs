@@ -4,10 +4,15 @@
 //! Results go to stdout and everything else to stderr, so that a result can be
 //! piped. The exit codes are listed in [`exit`].
 
+mod aad;
 mod audit;
 mod backends;
 mod check;
 mod completions;
+mod datakey;
+mod decrypt;
+mod derive;
+mod encrypt;
 mod error;
 pub mod exit;
 mod files;
@@ -15,11 +20,13 @@ mod health;
 mod json;
 mod keys;
 mod labels;
+mod mac;
 mod names;
 mod payload;
 mod permissions;
 mod policy;
 mod profile;
+mod random;
 mod serve;
 mod settings;
 mod sign;
@@ -82,6 +89,13 @@ enum Call {
     Keys(keys::Command),
     Sign(sign::Args),
     Verify(verify::Args),
+    Encrypt(encrypt::Args),
+    Decrypt(decrypt::Args),
+    #[command(name = "datakey")]
+    DataKey(datakey::Args),
+    Mac(mac::Args),
+    Derive(derive::Args),
+    Random(random::Args),
     Backends(backends::Args),
     Permissions(permissions::Args),
     Health(health::Args),
@@ -159,6 +173,12 @@ fn dispatch(
                     Call::Keys(command) => keys::run(command, &mut context).await,
                     Call::Sign(args) => sign::run(args, &mut context).await,
                     Call::Verify(args) => verify::run(args, &mut context).await,
+                    Call::Encrypt(args) => encrypt::run(args, &mut context).await,
+                    Call::Decrypt(args) => decrypt::run(args, &mut context).await,
+                    Call::DataKey(args) => datakey::run(args, &mut context).await,
+                    Call::Mac(args) => mac::run(args, &mut context).await,
+                    Call::Derive(args) => derive::run(args, &mut context).await,
+                    Call::Random(args) => random::run(args, &mut context).await,
                     Call::Backends(args) => backends::run(args, &mut context).await,
                     Call::Permissions(args) => permissions::run(args, &mut context).await,
                     Call::Health(args) => health::run(args, &mut context).await,

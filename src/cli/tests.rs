@@ -2,6 +2,8 @@
 //! and with which exit code.
 
 mod audit;
+mod cipher;
+mod secrets;
 mod token;
 
 use std::{ffi::OsString, fs, io, io::Write, sync::Arc};
