@@ -27,6 +27,7 @@ mod permissions;
 mod policy;
 mod profile;
 mod random;
+mod reencrypt;
 mod serve;
 mod settings;
 mod sign;
@@ -91,6 +92,8 @@ enum Call {
     Verify(verify::Args),
     Encrypt(encrypt::Args),
     Decrypt(decrypt::Args),
+    #[command(name = "reencrypt")]
+    ReEncrypt(reencrypt::Args),
     #[command(name = "datakey")]
     DataKey(datakey::Args),
     Mac(mac::Args),
@@ -167,7 +170,8 @@ fn dispatch(
         Command::Call(call) => {
             let mut context = Context { settings: Settings::resolve(cli.flags, variable)?, terminal };
             // One thread does: a command is one call after the other, and files
-            // and streams are read before the connection is opened.
+            // and streams are read before the connection is opened. Where there are
+            // many files, other threads read and write them.
             started(runtime::Builder::new_current_thread().enable_all().build())?.block_on(async {
                 match *call {
                     Call::Keys(command) => keys::run(command, &mut context).await,
@@ -175,6 +179,7 @@ fn dispatch(
                     Call::Verify(args) => verify::run(args, &mut context).await,
                     Call::Encrypt(args) => encrypt::run(args, &mut context).await,
                     Call::Decrypt(args) => decrypt::run(args, &mut context).await,
+                    Call::ReEncrypt(args) => reencrypt::run(args, &mut context).await,
                     Call::DataKey(args) => datakey::run(args, &mut context).await,
                     Call::Mac(args) => mac::run(args, &mut context).await,
                     Call::Derive(args) => derive::run(args, &mut context).await,

@@ -17,6 +17,8 @@ pub(super) struct Terminal {
     pub(super) stderr: Box<dyn Write>,
     /// Whether a person reads stdout.
     pub(super) interactive: bool,
+    /// Whether a person watches stderr.
+    pub(super) watched: bool,
 }
 
 impl Terminal {
@@ -27,6 +29,7 @@ impl Terminal {
             stdout: Box::new(io::stdout()),
             stderr: Box::new(io::stderr()),
             interactive: io::stdout().is_terminal(),
+            watched: io::stderr().is_terminal(),
         }
     }
 

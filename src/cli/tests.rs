@@ -2,6 +2,7 @@
 //! and with which exit code.
 
 mod audit;
+mod bulk;
 mod cipher;
 mod secrets;
 mod token;
@@ -81,6 +82,7 @@ impl Shell {
             stdout: stdout.unwrap_or_else(|| Box::new(captured.clone())),
             stderr: Box::new(stderr.clone()),
             interactive: self.interactive,
+            watched: false,
         };
         let words = std::iter::once("skms").chain(line.split_whitespace()).map(OsString::from);
         let endpoint = |name: &str| (name == "SKMS_ENDPOINT").then(|| self.fake.endpoint().into());

@@ -1,0 +1,134 @@
+//! `skms reencrypt`: new ciphertexts of the same plaintexts, for one file or for many.
+//!
+//! **Invariant:** a file holds its old ciphertext or its new one, whole, whatever happens
+//! meanwhile; and it gets the new one only if the gateway saw the old one that was sent
+//! and the new one is that which it made (CRC32C both ways).
+
+mod file;
+mod places;
+mod report;
+
+use futures_util::{StreamExt as _, stream};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use self::{
+    file::{Outcome, Work},
+    places::Job,
+};
+use super::{
+    Context, Error, Exit,
+    aad::{self, Aad, Entry},
+    files::Place,
+    names::encryption_parser,
+    payload::{Form, Hex},
+};
+use crate::proto::EncryptionAlgorithm;
+
+/// Encrypt anew, with the primary version of a key, in place or to other files
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The id or an alias of the key that encrypted
+    #[arg(long, value_name = "KEY")]
+    from: String,
+    /// The id or an alias of the key that is to encrypt; it may be the same
+    #[arg(long, value_name = "KEY")]
+    to: String,
+    /// The ciphertexts; `-`, alone, is stdin
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<Place>,
+    /// A directory for the new ciphertexts, under the names of the old; or, of one file, a
+    /// file, or `-` for stdout [default: in place]
+    #[arg(long, value_name = "PATH")]
+    out: Option<Place>,
+    // What is authenticated now.
+    #[command(flatten)]
+    aad: aad::Args,
+    /// What is authenticated from now on [default: what is authenticated now]
+    #[arg(long, value_name = "HEX",
+          conflicts_with_all = ["new_aad_file", "new_context", "without_aad", "skip_current"])]
+    new_aad_hex: Option<Hex>,
+    /// A file with what is authenticated from now on
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["new_context", "without_aad", "skip_current"])]
+    new_aad_file: Option<Place>,
+    /// A name and a value that are authenticated from now on; may be given again
+    #[arg(long, value_name = "NAME=VALUE", conflicts_with_all = ["without_aad", "skip_current"])]
+    new_context: Vec<Entry>,
+    /// Authenticate nothing from now on
+    #[arg(long, conflicts_with = "skip_current")]
+    without_aad: bool,
+    /// For RSA-OAEP, the version that encrypted [default: the primary]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    from_version: Option<u32>,
+    /// For RSA-OAEP, the algorithm that encrypted [default: the key's first]
+    #[arg(long, value_name = "NAME", ignore_case = true, value_parser = encryption_parser())]
+    from_algorithm: Option<EncryptionAlgorithm>,
+    /// The algorithm that is to encrypt [default: the key's first]
+    #[arg(long, value_name = "NAME", ignore_case = true, value_parser = encryption_parser(),
+          conflicts_with = "skip_current")]
+    to_algorithm: Option<EncryptionAlgorithm>,
+    /// Leave files as they are that the primary version of the same key encrypted. The
+    /// gateway is asked all the same
+    #[arg(long)]
+    skip_current: bool,
+    /// How many files are worked on at once
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_JOBS,
+          value_parser = clap::value_parser!(u8).range(1..=MAX_JOBS))]
+    jobs: u8,
+    /// How the ciphertexts are written, the old and the new
+    #[arg(long, value_enum, default_value_t = Form::Raw)]
+    format: Form,
+}
+
+pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, Error> {
+    let jobs = places::jobs(&args.files, args.out.as_ref(), context)?;
+    let (source, destination) = authenticated(&args, context)?;
+    let limit = context.settings.client.max_send_bytes;
+    let work = Work { client: context.connect().await?, args: &args, source, destination, limit };
+    let bar = bar(jobs.len(), context);
+    let (work, shown) = (&work, &bar);
+    let mut done: Vec<(usize, Job, Result<Outcome, Error>)> = stream::iter(jobs.into_iter().enumerate())
+        .map(|(index, job)| async move {
+            let outcome = work.run(&job).await;
+            shown.inc(1);
+            (index, job, outcome)
+        })
+        .buffer_unordered(args.jobs.into())
+        .collect()
+        .await;
+    bar.finish_and_clear();
+    done.sort_by_key(|(index, ..)| *index);
+    report::print(done.into_iter().map(|(_, job, outcome)| (job, outcome)).collect(), args.format, context)
+}
+
+/// What was authenticated, and what is from now on.
+fn authenticated(args: &Args, context: &mut Context<'_>) -> Result<(Aad, Aad), Error> {
+    let source = args.aad.read(context)?;
+    let new = aad::read(args.new_aad_hex.as_ref(), args.new_aad_file.as_ref(), &args.new_context, context)?;
+    let destination = match new {
+        // It would be lost by forgetting a flag.
+        Aad::None if !args.without_aad => source.clone(),
+        new => new,
+    };
+    Ok((source, destination))
+}
+
+fn bar(files: usize, context: &Context<'_>) -> ProgressBar {
+    let length = u64::try_from(files).ok();
+    let target = if context.terminal.watched && files > 1 {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let bar = ProgressBar::with_draw_target(length, target);
+    match ProgressStyle::with_template("{wide_bar} {pos}/{len} files, {eta} left") {
+        Ok(style) => bar.with_style(style),
+        // The usual style says the same.
+        Err(_) => bar,
+    }
+}
+
+/// Enough to keep a gateway with a few device contexts busy.
+const DEFAULT_JOBS: u8 = 8;
+
+/// More keeps the files waiting at the gateway in place of here.
+const MAX_JOBS: i64 = 64;
