@@ -1,5 +1,7 @@
 //! The command line against a real gateway: what a script sees of it.
 
+mod crypto;
+
 use std::{fs, process::Command};
 
 use skms_backend::{KeyType, SignatureAlgorithm};
