@@ -31,11 +31,11 @@ impl Tally {
         }
     }
 
-    /// Prints the counts, and fails where one is wrong.
-    fn finish(self, what: &str, least: usize) {
+    /// The counts; fails where one is wrong.
+    fn finish(self, what: &str, least: usize) -> String {
         let Self { valid, invalid, refused, wrong } = self;
-        println!("{what}: {valid} valid accepted, {invalid} invalid refused, {refused:?} refused by choice");
         assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
         assert!(valid + invalid >= least, "only {} vectors", valid + invalid);
+        format!("{what}: {valid} valid accepted, {invalid} invalid refused, refused by choice {refused:?}")
     }
 }
