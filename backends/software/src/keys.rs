@@ -286,7 +286,7 @@ mod tests {
             for (other, duty) in fast().filter(|(other, _)| *other != key_type) {
                 // Bytes of one length are keys of every type that has it.
                 let bare = |key_type: KeyType| key_type.is_secret() || key_type == KeyType::X25519;
-                if bare(key_type) && bare(other) {
+                if bare(other) && (bare(key_type) || other.secret_bytes() == Some(encoded.len())) {
                     continue;
                 }
                 assert!(Material::read(other, duty, &encoded).is_err(), "{key_type} as {other}");
