@@ -5,7 +5,7 @@ use skms::{client::Client, proto};
 use skms_backend::{KeyType, PublicKey};
 use skms_tests::gateway::Home;
 
-use crate::ask::{PROGRAM, create, outcome};
+use crate::ask::{PROGRAM, create, der_of, outcome};
 
 fn agreement(key_type: &str, id: &str, backend: &str) -> proto::CreateKeyRequest {
     let mut request = create(key_type, id, backend);
@@ -29,16 +29,10 @@ async fn derived(client: &Client, key: &str, peer: &Bytes, info: &str) -> Bytes 
 }
 
 fn der(key: &proto::KeyResponse, key_type: &str) -> Bytes {
-    let label = pem_bytes(&key.public_key);
+    let label = der_of(&key.public_key);
     let key_type: KeyType = key_type.parse().unwrap();
     assert!(PublicKey::from_spki(key_type, &label).is_ok());
     label.into()
-}
-
-fn pem_bytes(pem: &str) -> Vec<u8> {
-    use base64::Engine as _;
-    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    base64::engine::general_purpose::STANDARD.decode(body).unwrap()
 }
 
 #[tokio::test]
@@ -103,7 +97,7 @@ async fn the_raw_secret_takes_a_permission_of_its_own() {
     let mut small = peer.to_vec();
     small[12..].fill(0);
     let other = client.create_key(create("ec-p256", "other", "")).await.unwrap();
-    for wrong in [small, pem_bytes(&other.public_key), b"none".to_vec()] {
+    for wrong in [small, der_of(&other.public_key), b"none".to_vec()] {
         let request = proto::DeriveSharedSecretRequest { peer_public_key: wrong.into(), ..request.clone() };
         assert_eq!(outcome(&client.derive_shared_secret(request).await), "InvalidArgument FIELD_INVALID");
     }

@@ -70,7 +70,8 @@ pub(crate) async fn stop_and_set_states(home: &Home, gateway: Gateway, states: &
     assert!(gateway.stop().await.success());
     let catalog = rusqlite::Connection::open(home.path().join("catalog.db")).unwrap();
     for (name, state) in states {
-        let sql = "UPDATE versions SET state = ?2 WHERE key_id = ?1 OR key_id || '.' || number = ?1";
+        let sql = "UPDATE versions SET state = ?2, tag = iif(?2 = 'destroyed', NULL, tag),
+             blob = iif(?2 = 'destroyed', NULL, blob) WHERE key_id = ?1 OR key_id || '.' || number = ?1";
         assert!(catalog.execute(sql, [name, state]).unwrap() > 0, "{name}");
     }
     drop(catalog);
@@ -126,4 +127,11 @@ pub(crate) fn outcome<T: std::fmt::Debug>(result: &Result<T, client::Error>) -> 
             None => error.to_string(),
         },
     }
+}
+
+/// What is in a PEM.
+pub(crate) fn der_of(pem: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    base64::engine::general_purpose::STANDARD.decode(body).unwrap()
 }

@@ -7,7 +7,7 @@ use skms::proto;
 use skms_backend::{Hash, KeyType};
 use skms_tests::{conformance::openssl, gateway::Home};
 
-use crate::ask::{PROGRAM, create, full, metadata, outcome, sign};
+use crate::ask::{PROGRAM, create, der_of, full, metadata, outcome, sign};
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -225,20 +225,5 @@ async fn only_validating_makes_nothing() {
 
 /// SHA-256 of the DER in a PEM.
 fn sha256(pem: &str) -> Vec<u8> {
-    let der = std::process::Command::new("openssl")
-        .args(["pkey", "-pubin", "-outform", "DER"])
-        .stdin(file(pem))
-        .output()
-        .unwrap()
-        .stdout;
-    Hash::Sha256.digest(&der).as_ref().to_vec()
-}
-
-/// A text as the standard input of a program.
-fn file(text: &str) -> std::fs::File {
-    use std::io::{Seek as _, Write as _};
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(text.as_bytes()).unwrap();
-    file.rewind().unwrap();
-    file
+    Hash::Sha256.digest(&der_of(pem)).as_ref().to_vec()
 }

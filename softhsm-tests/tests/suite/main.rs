@@ -24,6 +24,7 @@ mod lifecycle;
 mod list;
 mod mac;
 mod mishaps;
+mod nonces;
 mod observe;
 mod patience;
 mod program;

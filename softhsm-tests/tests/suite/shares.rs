@@ -93,7 +93,14 @@ async fn a_key_has_a_share_of_its_own_whoever_uses_it() {
     };
     assert_eq!(quota(&refused), ("key".to_owned(), true));
     let signer = gateway.client_of(&home.idp().token("signer", &["signer"])).await;
-    assert_eq!(outcome(&signer.sign(sign("wanted", "text")).await), LIMITED);
+    // What was too little for a version may do for some signatures.
+    let refused = loop {
+        let answer = outcome(&signer.sign(sign("wanted", "text")).await);
+        if answer == LIMITED || !answer.starts_with("SignResponse") {
+            break answer;
+        }
+    };
+    assert_eq!(refused, LIMITED);
     // To look at it costs nothing of its share, and the others have theirs.
     signer.get_key(full("wanted")).await.unwrap();
     signer.sign(sign("other", "text")).await.unwrap();
