@@ -42,6 +42,9 @@ pub(super) struct Args {
     /// How the ciphertext is written
     #[arg(long, value_enum, default_value_t = Form::Raw)]
     format: Form,
+    /// Decrypt with a version that others may know, too
+    #[arg(long)]
+    accept_compromised: bool,
 }
 
 pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, Error> {
@@ -76,6 +79,7 @@ fn request(args: &Args, ciphertext: Bytes, aad: Aad) -> DecryptRequest {
         aad: aad.field(Field::AdditionalAuthenticatedData, Field::Context),
         version: args.version.unwrap_or_default(),
         algorithm: args.algorithm.unwrap_or_default().into(),
+        accept_compromised: args.accept_compromised,
         ..Default::default()
     }
 }

@@ -38,6 +38,9 @@ pub(super) struct Args {
     /// How the code is written [default: raw, and base64 on a terminal]
     #[arg(long, value_enum)]
     format: Option<Form>,
+    /// Check against versions that others may know, too
+    #[arg(long, requires = "verify")]
+    accept_compromised: bool,
 }
 
 pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, Error> {
@@ -103,6 +106,7 @@ async fn verify(args: &Args, message: Bytes, mac: Bytes, context: &mut Context<'
         mac_crc32c: Some(crc32c::crc32c(&mac)),
         mac,
         version: args.version.unwrap_or_default(),
+        accept_compromised: args.accept_compromised,
         ..Default::default()
     };
     let answer = context.connect().await?.verify_mac(request).await?;

@@ -90,9 +90,13 @@ impl Keyring {
 
 /// The versions to try, in order. With a number that one, if it may verify; with
 /// 0 the primary and then older ones that may, the newest first.
-fn candidates(key: &Key, number: u32, accept_compromised: bool) -> Result<Vec<&Arc<Version>>, Error> {
+pub(super) fn candidates(
+    key: &Key,
+    number: u32,
+    accept_compromised: bool,
+) -> Result<Vec<&Arc<Version>>, Error> {
     let first = named(key, number)?;
-    let refusal = may_verify(key, first, accept_compromised);
+    let refusal = may_process(key, first, accept_compromised);
     if number != 0 {
         return refusal.map(|()| vec![first]);
     }
@@ -101,14 +105,14 @@ fn candidates(key: &Key, number: u32, accept_compromised: bool) -> Result<Vec<&A
         .iter()
         .rev()
         .filter(|version| version.number <= first.number)
-        .filter(|version| may_verify(key, version, accept_compromised).is_ok())
+        .filter(|version| may_process(key, version, accept_compromised).is_ok())
         .take(Limits::VERIFY_VERSIONS)
         .collect();
     // Where none may, the primary says why.
     if candidates.is_empty() { refusal.map(|()| candidates) } else { Ok(candidates) }
 }
 
-fn may_verify(key: &Key, version: &Version, accept_compromised: bool) -> Result<(), Error> {
+pub(super) fn may_process(key: &Key, version: &Version, accept_compromised: bool) -> Result<(), Error> {
     match version.state {
         State::Enabled => {}
         State::Compromised if accept_compromised => {}

@@ -43,6 +43,8 @@ pub enum Action {
     Encrypt,
     /// Decrypt with a key.
     Decrypt,
+    /// Decrypt what a version encrypted that others may know.
+    DecryptCompromised,
     /// Have what a key encrypted encrypted anew, by another key.
     ReEncryptFrom,
     /// Have a key encrypt anew what another key encrypted.
@@ -83,7 +85,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::CreateKey,
         Self::GetKey,
         Self::GetPublicKey,
@@ -103,6 +105,7 @@ impl Action {
         Self::VerifyCompromised,
         Self::Encrypt,
         Self::Decrypt,
+        Self::DecryptCompromised,
         Self::ReEncryptFrom,
         Self::ReEncryptTo,
         Self::GenerateDataKey,
@@ -146,6 +149,7 @@ impl Action {
             Self::VerifyCompromised => "verify-compromised",
             Self::Encrypt => "encrypt",
             Self::Decrypt => "decrypt",
+            Self::DecryptCompromised => "decrypt-compromised",
             Self::ReEncryptFrom => "re-encrypt-from",
             Self::ReEncryptTo => "re-encrypt-to",
             Self::GenerateDataKey => "generate-data-key",
@@ -193,6 +197,7 @@ impl Action {
             | Self::VerifyCompromised
             | Self::Encrypt
             | Self::Decrypt
+            | Self::DecryptCompromised
             | Self::ReEncryptFrom
             | Self::ReEncryptTo
             | Self::GenerateDataKey
@@ -234,6 +239,7 @@ impl Action {
             | Self::VerifyCompromised
             | Self::Encrypt
             | Self::Decrypt
+            | Self::DecryptCompromised
             | Self::ReEncryptFrom
             | Self::ReEncryptTo
             | Self::GenerateDataKey

@@ -227,6 +227,45 @@ async fn encrypting_anew_takes_a_permission_on_either_key_and_none_to_read() {
     assert_eq!(refused, "PermissionDenied METHOD_NOT_ALLOWED");
 }
 
+/// What is known to others opens only for those who may ask for that, and is how what it
+/// encrypted gets away from it.
+#[tokio::test]
+async fn a_compromised_version_decrypts_only_where_that_is_asked_for_and_allowed() {
+    let home = Home::new(PROGRAM);
+    let gateway = home.start();
+    let client = gateway.client().await;
+    let encrypter = gateway.client_of(&home.idp().token("encrypter", &["encrypter"])).await;
+    for key in keys(&client, &home, "aes-256").await {
+        let made = client.encrypt(encrypt(&key, PLAINTEXT, None)).await.unwrap();
+        client.rotate_key(rotate(&key)).await.unwrap();
+        let request =
+            proto::MarkKeyCompromisedRequest { key_id: key.clone(), versions: vec![1], ..Default::default() };
+        client.key_management().mark_key_compromised(request).await.unwrap();
+        let plain = decrypt(&key, &made.ciphertext, None);
+        assert_eq!(outcome(&client.decrypt(plain.clone()).await), "FailedPrecondition KEY_COMPROMISED");
+        let all = proto::DecryptRequest { accept_compromised: true, ..plain };
+        assert_eq!(client.decrypt(all.clone()).await.unwrap().plaintext, PLAINTEXT);
+        assert_eq!(outcome(&encrypter.decrypt(all).await), "PermissionDenied KEY_ACCESS_DENIED");
+
+        let request = proto::ReEncryptRequest {
+            ciphertext: made.ciphertext.clone(),
+            source_key_id: key.clone(),
+            destination_key_id: key.clone(),
+            ..Default::default()
+        };
+        assert_eq!(outcome(&client.reencrypt(request.clone()).await), "FailedPrecondition KEY_COMPROMISED");
+        let request = proto::ReEncryptRequest { accept_compromised: true, ..request };
+        assert_eq!(
+            outcome(&encrypter.reencrypt(request.clone()).await),
+            "PermissionDenied KEY_ACCESS_DENIED"
+        );
+        let anew = client.reencrypt(request).await.unwrap();
+        assert_eq!((anew.source_version, anew.destination_version), (1, 2));
+        let opened = encrypter.decrypt(decrypt(&key, &anew.ciphertext, None)).await.unwrap();
+        assert_eq!((&opened.plaintext[..], opened.used_primary), (PLAINTEXT, true));
+    }
+}
+
 #[tokio::test]
 async fn a_data_key_comes_in_the_clear_only_to_those_who_may_see_it() {
     let home = Home::new(PROGRAM);

@@ -114,6 +114,7 @@ impl Work<'_> {
             source_algorithm: self.args.from_algorithm.unwrap_or_default().into(),
             destination_algorithm: self.args.to_algorithm.unwrap_or_default().into(),
             reference: String::new(),
+            accept_compromised: self.args.accept_compromised,
         }
     }
 }

@@ -56,6 +56,9 @@ pub(super) struct Args {
     /// Authenticate nothing from now on
     #[arg(long, conflicts_with = "skip_current")]
     without_aad: bool,
+    /// Decrypt with a version that others may know, too
+    #[arg(long)]
+    accept_compromised: bool,
     /// For RSA-OAEP, the version that encrypted [default: the primary]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     from_version: Option<u32>,

@@ -12,13 +12,14 @@ use skms_backend::{
 use super::{
     Aad, Ready, asked,
     envelope::{Envelope, Header, Suite},
-    may_process, of_device, only,
+    fits, of_device, only,
 };
 use crate::{
     gate::{Permit, Work},
     keys::{
         Error, Keyring,
-        sign::{is_for, may_sign, named},
+        sign::{may_sign, named},
+        verify::may_process,
     },
     model::{Key, Purpose, Reason, Version},
 };
@@ -42,6 +43,8 @@ pub(super) struct Opened {
 pub(super) struct Asked {
     pub(super) version: u32,
     pub(super) algorithm: Option<EncryptionAlgorithm>,
+    /// Whether a compromised version decrypts, too.
+    pub(super) accept_compromised: bool,
 }
 
 /// The names of the fields that hold what is encrypted, for errors.
@@ -62,7 +65,7 @@ impl Keyring {
         (plaintext, aad): (&Bytes, &Aad),
         fields: Fields,
     ) -> Result<Sealed, Error> {
-        is_for(key, Purpose::EncryptDecrypt)?;
+        fits(key, asked.version, Purpose::EncryptDecrypt)?;
         let version = Arc::clone(may_sign(key, asked.version, SystemTime::now())?);
         let algorithm = chosen(key, asked.algorithm, fields)?;
         permit.note(|facts| {
@@ -152,7 +155,7 @@ impl Keyring {
         (ciphertext, aad): (&Bytes, &Aad),
         fields: Fields,
     ) -> Result<Opened, Error> {
-        is_for(key, Purpose::EncryptDecrypt)?;
+        fits(key, asked_for.version, Purpose::EncryptDecrypt)?;
         permit.note(|facts| {
             facts.input_bytes = Some(ciphertext.len());
             facts.context_names = aad.names().map(str::to_owned).collect();
@@ -171,7 +174,7 @@ impl Keyring {
             facts.version = Some(version.number);
             facts.backend = Some(version.backend.clone());
         });
-        may_process(key, &version)?;
+        may_process(key, &version, asked_for.accept_compromised)?;
         let ready = Ready::of(permit, &version)?;
         permit.charge(Work::Cipher, key, version.protection_level)?;
         let ctx = permit.context(self.limits.operation_timeout);

@@ -27,6 +27,8 @@ pub struct Decrypt {
     pub algorithm: Option<EncryptionAlgorithm>,
     /// The version, where the ciphertext does not say it; 0: the primary.
     pub version: u32,
+    /// Whether a compromised version decrypts, too; that takes a permission more.
+    pub accept_compromised: bool,
 }
 
 /// A plaintext, and what made it.
@@ -55,11 +57,17 @@ impl Keyring {
     /// wrong with it; the device failed; what the gate refuses.
     pub async fn decrypt(&self, call: &Call, request: Decrypt) -> Result<Decrypted, Error> {
         let (found, subject) = self.find(&request.key);
+        let also = request.accept_compromised.then(|| (Action::DecryptCompromised, subject.clone()));
+        let also = also.into_iter().collect();
         let keyring = self.clone();
         self.gate
-            .admit(call, Action::Decrypt, subject, move |permit| async move {
+            .admit_all(call, Action::Decrypt, subject, also, move |permit| async move {
                 let key = known(found)?;
-                let asked = Asked { version: request.version, algorithm: request.algorithm };
+                let asked = Asked {
+                    version: request.version,
+                    algorithm: request.algorithm,
+                    accept_compromised: request.accept_compromised,
+                };
                 let input = (&request.ciphertext, &request.aad);
                 let opened = keyring.open(&permit, &key, asked, input, FIELDS).await?;
                 Ok(Decrypted {

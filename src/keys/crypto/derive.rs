@@ -8,13 +8,10 @@ use bytes::Bytes;
 use skms_backend::{Class, Hash, ProtectionLevel, PublicKey, Secret};
 use zeroize::Zeroizing;
 
-use super::{Ready, asked, of_device};
+use super::{Ready, asked, fits, of_device};
 use crate::{
     gate::Work,
-    keys::{
-        Call, Error, Keyring, known,
-        sign::{is_for, may_sign},
-    },
+    keys::{Call, Error, Keyring, known, sign::may_sign},
     model::{Action, Key, KeyId, Purpose, Reason},
 };
 
@@ -72,7 +69,7 @@ impl Keyring {
         self.gate
             .admit_all(call, Action::DeriveSharedSecret, subject, also, move |permit| async move {
                 let key = known(found)?;
-                is_for(&key, Purpose::KeyAgreement)?;
+                fits(&key, request.version, Purpose::KeyAgreement)?;
                 let version = may_sign(&key, request.version, SystemTime::now())?;
                 permit.note(|facts| {
                     facts.algorithm = Some(key.key_type.name());

@@ -59,7 +59,11 @@ impl Keyring {
         self.gate
             .admit(call, Action::Encrypt, subject, move |permit| async move {
                 let key = known(found)?;
-                let asked = Asked { version: request.version, algorithm: request.algorithm };
+                let asked = Asked {
+                    version: request.version,
+                    algorithm: request.algorithm,
+                    accept_compromised: false,
+                };
                 let input = (&request.plaintext, &request.aad);
                 let sealed = keyring.seal(&permit, &key, asked, input, FIELDS).await?;
                 Ok(EncryptedMessage {

@@ -6,13 +6,10 @@ use aws_lc_rs::constant_time;
 use bytes::Bytes;
 use skms_backend::{Operation, ProtectionLevel};
 
-use super::{Ready, asked, may_process, of_device, only};
+use super::{Ready, asked, fits, of_device, only};
 use crate::{
     gate::{Permit, Work},
-    keys::{
-        Call, Error, Keyring, Limits, known,
-        sign::{is_for, may_sign, named},
-    },
+    keys::{Call, Error, Keyring, known, sign::may_sign, verify::candidates},
     model::{Action, Key, KeyId, Purpose, State, Version},
 };
 
@@ -51,6 +48,8 @@ pub struct VerifyMac {
     pub mac: Bytes,
     /// The version; 0: the primary, then older ones.
     pub version: u32,
+    /// Whether compromised versions are tried, too; that takes a permission more.
+    pub accept_compromised: bool,
 }
 
 /// Whether a code is valid.
@@ -74,7 +73,7 @@ impl Keyring {
         self.gate
             .admit(call, Action::GenerateMac, subject, move |permit| async move {
                 let key = known(found)?;
-                is_for(&key, Purpose::Mac)?;
+                fits(&key, request.version, Purpose::Mac)?;
                 let version = Arc::clone(may_sign(&key, request.version, SystemTime::now())?);
                 note(&permit, &key, &request.message, Some(&version));
                 let mac = keyring.mac(&permit, &key, &version, &request.message).await?;
@@ -90,14 +89,16 @@ impl Keyring {
     /// refuses.
     pub async fn verify_mac(&self, call: &Call, request: VerifyMac) -> Result<MacVerified, Error> {
         let (found, subject) = self.find(&request.key);
+        let also = request.accept_compromised.then(|| (Action::VerifyCompromised, subject.clone()));
+        let also = also.into_iter().collect();
         let keyring = self.clone();
         self.gate
-            .admit(call, Action::VerifyMac, subject, move |permit| async move {
+            .admit_all(call, Action::VerifyMac, subject, also, move |permit| async move {
                 let key = known(found)?;
-                is_for(&key, Purpose::Mac)?;
+                fits(&key, request.version, Purpose::Mac)?;
                 note(&permit, &key, &request.message, None);
                 let mut matched = None;
-                for version in candidates(&key, request.version)? {
+                for version in candidates(&key, request.version, request.accept_compromised)? {
                     let mac = keyring.mac(&permit, &key, version, &request.message).await?;
                     if constant_time::verify_slices_are_equal(&mac, &request.mac).is_ok() {
                         matched = Some((version.number, version.state));
@@ -133,22 +134,4 @@ fn note(permit: &Permit, key: &Key, message: &Bytes, version: Option<&Version>) 
         facts.version = version.map(|version| version.number);
         facts.backend = version.map(|version| version.backend.clone());
     });
-}
-
-/// The versions to try, as for signatures.
-fn candidates(key: &Key, number: u32) -> Result<Vec<&Arc<Version>>, Error> {
-    let first = named(key, number)?;
-    let refusal = may_process(key, first);
-    if number != 0 {
-        return refusal.map(|()| vec![first]);
-    }
-    let candidates: Vec<_> = key
-        .versions
-        .iter()
-        .rev()
-        .filter(|version| version.number <= first.number && may_process(key, version).is_ok())
-        .take(Limits::VERIFY_VERSIONS)
-        .collect();
-    // Where none may, the primary says why.
-    if candidates.is_empty() { refusal.map(|()| candidates) } else { Ok(candidates) }
 }

@@ -38,10 +38,14 @@ pub use self::{
     random::{Random, RandomMade},
     reencrypt::{ReEncrypt, ReEncrypted},
 };
-use super::Error;
+use super::{
+    Error,
+    sign::{is_for, named},
+    verify::may_process,
+};
 use crate::{
     gate::Permit,
-    model::{Key, State, Version},
+    model::{Key, Purpose, Version},
 };
 
 /// A version on its device, ready to be asked.
@@ -85,18 +89,11 @@ fn only<T>(
     answers.into_iter().next().unwrap_or_else(nothing)
 }
 
-/// Whether a version may undo what it did before: decrypt, or check a code. A time limit
-/// on a key does not concern that.
-fn may_process(key: &Key, version: &Version) -> Result<(), Error> {
-    if version.state != State::Enabled {
-        return Err(Error::State { key: key.id.clone(), version: version.number, state: version.state });
-    }
-    if version.number < key.min_process {
-        return Err(Error::BelowMinimum {
-            key: key.id.clone(),
-            version: version.number,
-            minimum: key.min_process,
-        });
-    }
-    Ok(())
+/// Refuses a key that is for something else; but what is out of use says so first, as
+/// everywhere.
+fn fits(key: &Key, number: u32, wanted: Purpose) -> Result<(), Error> {
+    is_for(key, wanted).or_else(|other| {
+        may_process(key, named(key, number)?, true)?;
+        Err(other)
+    })
 }

@@ -27,6 +27,9 @@ pub struct ReEncrypt {
     pub source_version: u32,
     /// The algorithm, where the ciphertext does not say it; `None`: the key's default.
     pub source_algorithm: Option<EncryptionAlgorithm>,
+    /// Whether a compromised version of the source decrypts, too; that takes a permission
+    /// more.
+    pub accept_compromised: bool,
     /// The key to encrypt with, in its primary version.
     pub destination: KeyId,
     /// What is authenticated with it from now on.
@@ -74,16 +77,21 @@ impl Keyring {
     pub async fn reencrypt(&self, call: &Call, request: ReEncrypt) -> Result<ReEncrypted, Error> {
         let (source, subject) = self.find(&request.source);
         let (destination, other) = self.find(&request.destination);
-        let also = vec![(Action::ReEncryptTo, other)];
+        let mut also = vec![(Action::ReEncryptTo, other)];
+        also.extend(request.accept_compromised.then(|| (Action::DecryptCompromised, subject.clone())));
         let keyring = self.clone();
         self.gate
             .admit_all(call, Action::ReEncryptFrom, subject, also, move |permit| async move {
                 let (source, destination) = (known(source)?, known(destination)?);
                 permit.note(|facts| facts.destination = Some(destination.id.clone()));
-                let asked = Asked { version: request.source_version, algorithm: request.source_algorithm };
+                let asked = Asked {
+                    version: request.source_version,
+                    algorithm: request.source_algorithm,
+                    accept_compromised: request.accept_compromised,
+                };
                 let input = (&request.ciphertext, &request.source_aad);
                 let opened = keyring.open(&permit, &source, asked, input, SOURCE).await?;
-                let asked = Asked { version: 0, algorithm: request.destination_algorithm };
+                let asked = Asked { algorithm: request.destination_algorithm, ..Asked::default() };
                 let plaintext = Bytes::copy_from_slice(opened.plaintext.expose());
                 let input = (&plaintext, &request.destination_aad);
                 let sealed = keyring.seal(&permit, &destination, asked, input, DESTINATION).await?;

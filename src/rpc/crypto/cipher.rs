@@ -79,6 +79,7 @@ impl Service {
                 aad,
                 algorithm: algorithm?,
                 version: request.version,
+                accept_compromised: request.accept_compromised,
             })
         })();
         let made = self.keyring.decrypt(call, fields.finish(parsed)?).await?;
@@ -131,6 +132,7 @@ impl Service {
                 source_aad,
                 source_version: request.source_version,
                 source_algorithm: source_algorithm?,
+                accept_compromised: request.accept_compromised,
                 destination: destination?,
                 destination_aad,
                 destination_algorithm: destination_algorithm?,

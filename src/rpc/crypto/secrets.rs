@@ -109,6 +109,7 @@ impl Service {
             message: request.message,
             mac: request.mac,
             version: request.version,
+            accept_compromised: request.accept_compromised,
         });
         let verified = self.keyring.verify_mac(call, fields.finish(parsed)?).await?;
         let valid = verified.matched.is_some();
