@@ -49,7 +49,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", group = "clear", requires = "wrapped_out")]
     wrap_to: Option<Place>,
     /// Where the data key that is encrypted to that RSA key goes; `-` is stdout
-    #[arg(long, value_name = "FILE", requires = "wrap_to")]
+    // That it requires the other is forgotten where that is ruled out.
+    #[arg(long, value_name = "FILE", requires = "wrap_to", conflicts_with_all = ["plaintext_out", "omit"])]
     wrapped_out: Option<Place>,
     /// Where the ciphertext, for `skms decrypt`, goes; `-` is stdout [default: -]
     #[arg(long, value_name = "FILE")]
