@@ -32,6 +32,11 @@ impl Args {
         read(self.aad_hex.as_ref(), self.aad_file.as_ref(), &self.context, context)
     }
 
+    /// The file that it is read from, if there is one.
+    pub(super) const fn file(&self) -> Option<&Place> {
+        self.aad_file.as_ref()
+    }
+
     /// The same beside an input, `what`, and a place for the result: none of the three may
     /// be in the way of another.
     pub(super) fn read_beside(

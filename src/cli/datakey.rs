@@ -73,6 +73,7 @@ impl Args {
 
 pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, Error> {
     refuse(&args, context)?;
+    files::stdin_once(args.aad.file().into_iter().chain(&args.wrap_to))?;
     let aad = args.aad.read(context)?;
     let recipient =
         args.wrap_to.as_ref().map(|place| files::public_key(place, context.terminal)).transpose()?;

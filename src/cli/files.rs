@@ -82,6 +82,14 @@ impl Place {
     }
 }
 
+/// Refuses to read stdin for two things: the second would get nothing.
+pub(super) fn stdin_once<'a>(read: impl IntoIterator<Item = &'a Place>) -> Result<(), Error> {
+    if read.into_iter().filter(|place| **place == Place::Standard).count() > 1 {
+        return Err(Error::Usage("stdin can be only one of the files that are read".to_owned()));
+    }
+    Ok(())
+}
+
 /// Reads all of a file, and refuses more than `limit` bytes.
 pub(super) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Error> {
     let file = fs::File::open(path).map_err(|source| failed("read", path, source))?;

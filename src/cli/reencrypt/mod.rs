@@ -18,7 +18,7 @@ use self::{
 use super::{
     Context, Error, Exit,
     aad::{self, Aad, Entry},
-    files::Place,
+    files::{Place, stdin_once},
     names::encryption_parser,
     payload::{Form, Hex},
 };
@@ -83,6 +83,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, Error> {
+    stdin_once(args.files.iter().chain(args.aad.file()).chain(&args.new_aad_file))?;
     let jobs = places::jobs(&args.files, args.out.as_ref(), context)?;
     let (source, destination) = authenticated(&args, context)?;
     let limit = context.settings.client.max_send_bytes;

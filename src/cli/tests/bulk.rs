@@ -169,6 +169,8 @@ fn wrong_usage_is_refused_before_the_first_call() {
         format!("{SAME}{names} --out -"),
         format!("{SAME}{names} --out {directory}/nowhere"),
         format!("{SAME} - --out {directory}"),
+        format!("{SAME} - --new-aad-file -"),
+        format!("{SAME}{names} --aad-file - --new-aad-file -"),
         format!("{SAME}{names} --jobs 0"),
         format!("{SAME}{names} --new-context a=b --without-aad"),
         format!("{SAME}{names} --new-context a=b --skip-current"),

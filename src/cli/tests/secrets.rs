@@ -178,6 +178,7 @@ fn wrong_usage_is_refused_before_the_call() {
         format!("datakey vault --bytes 3 --wrap-to {pem}"),
         format!("datakey vault --bytes 3 --wrap-to {} --wrapped-out key --out -", text.display()),
         "datakey vault --bytes 3 --omit --wrapped-out key".to_owned(),
+        "datakey vault --bytes 3 --wrap-to - --aad-file - --wrapped-out key".to_owned(),
         "random".to_owned(),
         "random 0".to_owned(),
         "random many".to_owned(),
