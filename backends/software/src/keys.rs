@@ -295,6 +295,20 @@ mod tests {
     }
 
     #[test]
+    fn x25519_comes_in_pkcs8_and_in_no_other_form() {
+        // RFC 8410 §7, with the object identifier of X25519.
+        let header = hex::decode("302e020100300506032b656e04220420").unwrap();
+        let scalar = generate(KeyType::X25519).unwrap();
+        let encoded = [&header, scalar.as_slice()].concat();
+        assert_eq!(normalized(KeyType::X25519, &encoded).unwrap(), scalar);
+        let mut of_ed25519 = encoded.clone();
+        of_ed25519[11] = 0x70;
+        for bad in [&scalar[..], &of_ed25519, &encoded[..47], &[&encoded[..], &[0]].concat()] {
+            assert!(normalized(KeyType::X25519, bad).is_err());
+        }
+    }
+
+    #[test]
     fn a_truncated_key_is_refused() {
         for (key_type, duty) in fast() {
             let encoded = generate(key_type).unwrap();
