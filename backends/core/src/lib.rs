@@ -31,6 +31,7 @@ mod key_type;
 mod public_key;
 mod secret;
 mod workers;
+mod x509;
 
 pub use algorithm::{Hash, SignatureAlgorithm};
 pub use capabilities::{
