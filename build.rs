@@ -4,8 +4,9 @@
 use std::{env, error::Error, fmt::Write as _, fs, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    const FILES: [&str; 4] = [
+    const FILES: [&str; 5] = [
         "skms/v1/types.proto",
+        "skms/v1/import.proto",
         "skms/v1/key_management.proto",
         "skms/v1/crypto.proto",
         "skms/v1/system.proto",

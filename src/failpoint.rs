@@ -3,7 +3,7 @@
 //! build has; without it a point costs nothing.
 
 /// Every point, for the test that must visit each.
-pub const ALL: [&str; 13] = [
+pub const ALL: [&str; 18] = [
     "create-key.intent-written",
     "create-key.material-made",
     "create-key.activated",
@@ -13,6 +13,11 @@ pub const ALL: [&str; 13] = [
     "destroy-key.given-up",
     "destroy-key.material-gone",
     "destroy-key.wiped",
+    "import-key.intent-written",
+    "import-key.material-made",
+    "import-key.activated",
+    "create-import-job.intent-written",
+    "create-import-job.material-made",
     "catalog.before-commit",
     "catalog.after-commit",
     "audit.before-write",

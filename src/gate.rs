@@ -18,7 +18,7 @@ use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use skms_backend::{Capabilities, KeyBackend, OpContext, ProtectionLevel};
+use skms_backend::{Capabilities, KeyBackend, KeyType, OpContext, ProtectionLevel};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
@@ -371,6 +371,23 @@ impl Permit {
         let charged = self.inside.rates.charge_caller(self.call.caller.id(), units);
         let charged = charged.and_then(|()| self.inside.rates.charge_key(key.id.as_str(), units));
         charged.map_err(|exceeded| {
+            metrics().rate_limited(exceeded.limit.label());
+            Error::RateLimited { exceeded }
+        })
+    }
+
+    /// Charges the caller alone, for work that is not with a key of the catalog.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`].
+    pub fn charge_caller(
+        &self,
+        work: Work,
+        key_type: KeyType,
+        protection: ProtectionLevel,
+    ) -> Result<(), Error> {
+        let units = rates::of_work(work, key_type, protection);
+        self.inside.rates.charge_caller(self.call.caller.id(), units).map_err(|exceeded| {
             metrics().rate_limited(exceeded.limit.label());
             Error::RateLimited { exceeded }
         })

@@ -130,6 +130,9 @@ pub struct Facts {
     /// The key that encrypted anew what another decrypted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination: Option<KeyId>,
+    /// The import job that it was about, or under which material was wrapped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub import_job: Option<KeyId>,
     /// The names of an encryption context, without their values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub context_names: Vec<String>,

@@ -30,7 +30,7 @@ impl Store {
         let key = store::load_one(&transaction, id)?.ok_or(Error::KeyMissing)?;
         store::check(&key, expected)?;
         let after = amendment.of(&key, now)?;
-        store::remember(&transaction, request, id, NO_VERSION)?;
+        store::remember(&transaction, request, id.as_str(), NO_VERSION)?;
         let mut changes = Vec::new();
         let said = if let Amendment::Said(change) = amendment { Some(change) } else { None };
         if let Some(change) = said {

@@ -123,6 +123,9 @@ impl Change {
         if key.next_rotation.is_some() && key.rotation_period.is_none() {
             return Err(Error::NoPeriod);
         }
+        if key.rotation_period.is_some() && key.import_only {
+            return Err(Error::ImportOnly(key.id));
+        }
         let is_changed = self.not_before.is_some() || self.expires.is_some();
         match (key.not_before, key.expires) {
             (Some(not_before), Some(expires)) if is_changed && expires <= not_before => Err(Error::Expires),

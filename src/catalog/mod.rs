@@ -20,6 +20,7 @@ mod change;
 mod config;
 mod destroy;
 mod idempotency;
+mod jobs;
 mod rows;
 mod store;
 mod view;
@@ -36,6 +37,7 @@ pub use self::anchors::anchors;
 pub use self::change::{Amendment, Change};
 pub use self::config::Config;
 pub use self::idempotency::{Idempotency, REQUEST_ID_LIFETIME};
+pub use self::jobs::BegunJob;
 pub use self::view::{Due, Task};
 use self::{store::Store, view::View};
 use crate::model::{BackendName, Key, KeyId, Labels, Order, Place, Refused, Version};
@@ -84,7 +86,7 @@ impl Catalog {
     /// from a newer one.
     pub fn open(config: &Config) -> Result<Self, Error> {
         let store = Store::open(&config.path)?;
-        let view = View::of(store.load()?);
+        let view = View::of(store.load()?).and_jobs(store.load_jobs()?);
         Ok(Self {
             instance: store.instance(),
             view: Arc::new(ArcSwap::from_pointee(view)),
@@ -130,7 +132,7 @@ impl Catalog {
         self.view.load_full().sealed(backend)
     }
 
-    /// The tag of every version of every key, from memory.
+    /// The tag of every version of every key and of every import job, from memory.
     #[must_use]
     pub fn tags(&self) -> BTreeSet<KeyTag> {
         self.view.load_full().tags()
@@ -341,6 +343,15 @@ pub enum Error {
     /// There is no such key any more.
     #[error("the key is gone")]
     KeyMissing,
+    /// Every version of the key is imported, and so none is made by a schedule.
+    #[error("every version of the key `{0}` is imported, so that it cannot be rotated by a schedule")]
+    ImportOnly(KeyId),
+    /// There is an import job of this id.
+    #[error("there is already an import job `{0}`")]
+    JobExists(KeyId),
+    /// There is no such import job any more.
+    #[error("the import job is gone")]
+    JobMissing,
     /// The key changed since its etag was read.
     #[error("the key has changed")]
     EtagMismatch,

@@ -37,7 +37,7 @@ fn parsed<T: DeserializeOwned>(text: &str, what: &'static str) -> Result<T, Erro
 }
 
 /// Reads the name of something that serialises as a plain JSON string.
-fn named<T: DeserializeOwned>(name: String, what: &'static str) -> Result<T, Error> {
+pub(super) fn named<T: DeserializeOwned>(name: String, what: &'static str) -> Result<T, Error> {
     serde_json::from_value(serde_json::Value::String(name)).map_err(|_| Error::Unreadable { what })
 }
 
@@ -57,11 +57,11 @@ pub(super) fn insert_key(transaction: &Transaction<'_>, key: &Key) -> Result<(),
         "INSERT INTO keys (id, uid, key_type, purpose, signature_algorithms, encryption_algorithms,
             protection_floor, backend, labels, description, owner, not_before, expires, destroy_after,
             primary_version, min_protect, min_process, revision, created, updated, tenant,
-            rotation_period, next_rotation)
+            rotation_period, next_rotation, import_only)
          VALUES (:id, :uid, :key_type, :purpose, :signature_algorithms, :encryption_algorithms,
             :protection_floor, :backend, :labels, :description, :owner, :not_before, :expires, :destroy_after,
             :primary, :min_protect, :min_process, :revision, :created, :updated, :tenant,
-            :rotation_period, :next_rotation)",
+            :rotation_period, :next_rotation, :import_only)",
         named_params! {
             ":id": key.id.as_str(),
             ":uid": key.uid.as_bytes(),
@@ -86,6 +86,7 @@ pub(super) fn insert_key(transaction: &Transaction<'_>, key: &Key) -> Result<(),
             ":tenant": key.tenant,
             ":rotation_period": key.rotation_period.map(span),
             ":next_rotation": key.next_rotation.map(millis),
+            ":import_only": key.import_only,
         },
     )?;
     for alias in &key.aliases {
@@ -205,6 +206,7 @@ pub(super) fn key(row: &Row<'_>) -> Result<Key, Error> {
         labels: parsed(&labels, "set of labels")?,
         aliases: Vec::new(),
         description: row.get("description")?,
+        import_only: row.get("import_only")?,
         owner: row.get("owner")?,
         tenant: row.get("tenant")?,
         not_before: row.get::<_, Option<i64>>("not_before")?.map(time),

@@ -12,6 +12,7 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
 use rusqlite_migration::{M, Migrations};
+use serde::de::DeserializeOwned;
 use skms_backend::{GeneratedKey, KeyTag};
 use tracing::warn;
 use uuid::Uuid;
@@ -29,6 +30,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("sql/0003_audit_anchors.sql")),
     M::up(include_str!("sql/0004_lifecycle.sql")),
     M::up(include_str!("sql/0005_cryptography.sql")),
+    M::up(include_str!("sql/0006_import_jobs.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
@@ -44,7 +46,7 @@ pub(super) struct Store {
     file: (u64, u64),
 }
 
-/// What a transaction answered, and what it did to keys.
+/// What a transaction answered, and what it did to keys and import jobs.
 pub(super) struct Written<T> {
     pub(super) value: T,
     pub(super) changes: Vec<Change>,
@@ -126,7 +128,7 @@ impl Store {
 
     pub(super) fn first_answer(&mut self, request: &Idempotency) -> Result<Written<Option<Box<Key>>>, Error> {
         let transaction = self.begin()?;
-        Ok(Written { value: first_answer(&transaction, Some(request))?, changes: Vec::new() })
+        Ok(Written { value: first_answer(&transaction, Some(request))?.map(Box::new), changes: Vec::new() })
     }
 
     pub(super) fn begin_create(
@@ -136,7 +138,7 @@ impl Store {
     ) -> Result<Written<Begun>, Error> {
         let transaction = self.begin()?;
         if let Some(first) = first_answer(&transaction, request)? {
-            return Ok(Written { value: Begun::Repeated(first), changes: Vec::new() });
+            return Ok(Written { value: Begun::Repeated(Box::new(first)), changes: Vec::new() });
         }
         for name in std::iter::once(&key.id).chain(&key.aliases) {
             is_no_id(&transaction, name)?;
@@ -146,7 +148,7 @@ impl Store {
         }
         rows::insert_key(&transaction, key)?;
         let number = key.latest();
-        remember(&transaction, request, &key.id, number)?;
+        remember(&transaction, request, key.id.as_str(), number)?;
         let revision = next_revision(&transaction)?;
         finish(transaction, revision, &key.id, number, "create-begun", |key| Begun::New(Arc::clone(key)))
     }
@@ -160,13 +162,13 @@ impl Store {
     ) -> Result<Written<Begun>, Error> {
         let transaction = self.begin()?;
         if let Some(first) = first_answer(&transaction, request)? {
-            return Ok(Written { value: Begun::Repeated(first), changes: Vec::new() });
+            return Ok(Written { value: Begun::Repeated(Box::new(first)), changes: Vec::new() });
         }
         let key = load_one(&transaction, id)?.ok_or(Error::KeyMissing)?;
         check(&key, expected)?;
         let version = Version { number: key.latest() + 1, ..version.clone() };
         rows::insert_version(&transaction, id, &version)?;
-        remember(&transaction, request, id, version.number)?;
+        remember(&transaction, request, id.as_str(), version.number)?;
         let revision = next_revision(&transaction)?;
         finish(transaction, revision, id, version.number, "rotate-begun", |key| Begun::New(Arc::clone(key)))
     }
@@ -186,7 +188,7 @@ impl Store {
         check(&key, expected)?;
         let activated = transaction.query_row(
             "UPDATE versions SET state = ?3, blob = ?4, public_key = ?5, check_value = ?6, generated = ?7
-             WHERE key_id = ?1 AND tag = ?2 AND state = ?8 RETURNING number",
+             WHERE key_id = ?1 AND tag = ?2 AND state IN ('pending-generation', 'pending-import') RETURNING number",
             params![
                 id.as_str(),
                 tag.as_bytes(),
@@ -195,7 +197,6 @@ impl Store {
                 made.pin.public_key().map(|key| key.spki_der().as_ref()),
                 made.pin.check_value().map(|value| value.0),
                 now,
-                State::PendingGeneration.name(),
             ],
             |row| row.get(0),
         );
@@ -220,8 +221,9 @@ impl Store {
     pub(super) fn abandon(&mut self, id: &KeyId, tag: KeyTag) -> Result<Written<bool>, Error> {
         let transaction = self.begin()?;
         let abandoned = transaction.query_row(
-            "DELETE FROM versions WHERE key_id = ?1 AND tag = ?2 AND state = ?3 RETURNING number, backend",
-            params![id.as_str(), tag.as_bytes(), State::PendingGeneration.name()],
+            "DELETE FROM versions WHERE key_id = ?1 AND tag = ?2 AND state IN ('pending-generation', 'pending-import')
+             RETURNING number, backend",
+            params![id.as_str(), tag.as_bytes()],
             |row| Ok((row.get(0)?, row.get(1)?)),
         );
         let Some((number, backend)) = abandoned.optional()? else {
@@ -388,10 +390,10 @@ fn forgotten() -> i64 {
 }
 
 /// The answer to an earlier call with the same request id.
-pub(super) fn first_answer(
+pub(super) fn first_answer<T: DeserializeOwned>(
     transaction: &Transaction<'_>,
     request: Option<&Idempotency>,
-) -> Result<Option<Box<Key>>, Error> {
+) -> Result<Option<T>, Error> {
     let Some(request) = request else { return Ok(None) };
     let earlier: Option<(Vec<u8>, Option<String>)> = transaction
         .query_row(
@@ -413,7 +415,7 @@ pub(super) fn first_answer(
 pub(super) fn remember(
     transaction: &Transaction<'_>,
     request: Option<&Idempotency>,
-    id: &KeyId,
+    id: &str,
     number: u32,
 ) -> Result<(), Error> {
     if let Some(request) = request {
@@ -425,7 +427,7 @@ pub(super) fn remember(
                 request.action.name(),
                 request.request_id.to_string(),
                 request.fingerprint,
-                id.as_str(),
+                id,
                 number,
                 rows::millis(SystemTime::now()),
             ],

@@ -72,6 +72,7 @@ fn key(name: &str) -> Key {
         labels: BTreeMap::from([("team".to_owned(), "payments".to_owned())]),
         aliases: Vec::new(),
         description: "a key".to_owned(),
+        import_only: false,
         owner: "local".to_owned(),
         tenant: None,
         not_before: Some(now),

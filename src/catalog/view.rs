@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, ops::Bound, sync::Arc, time::SystemTime};
 use imbl::{OrdMap, OrdSet};
 use skms_backend::{KeyRef, KeyTag};
 
-use crate::model::{BackendName, Key, KeyId, Order, Place, SortBy, State, Version};
+use crate::model::{BackendName, ImportJob, Key, KeyId, Order, Place, SortBy, State, Version};
 
 /// A consistent state of the catalog.
 #[derive(Clone, Default)]
@@ -18,6 +18,7 @@ pub(super) struct View {
     created: OrdMap<Place, Arc<Key>>,
     updated: OrdMap<Place, Arc<Key>>,
     due: OrdSet<Due>,
+    jobs: OrdMap<KeyId, Arc<ImportJob>>,
 }
 
 /// What the gateway is to do by itself, and when.
@@ -48,10 +49,12 @@ fn due(key: &Key) -> impl Iterator<Item = Due> + '_ {
     destroyed.chain(rotated).map(|(time, task)| Due { time, key: key.id.clone(), task })
 }
 
-/// What a transaction did to one key.
+/// What a transaction did to one key, or to one import job.
 pub(super) enum Change {
     Put(Arc<Key>),
     Removed(KeyId),
+    PutJob(Arc<ImportJob>),
+    RemovedJob(KeyId),
 }
 
 impl View {
@@ -63,6 +66,11 @@ impl View {
         view
     }
 
+    pub(super) fn and_jobs(mut self, jobs: Vec<ImportJob>) -> Self {
+        self.jobs.extend(jobs.into_iter().map(|job| (job.id.clone(), Arc::new(job))));
+        self
+    }
+
     pub(super) fn with(&self, changes: impl IntoIterator<Item = Change>) -> Self {
         let mut view = self.clone();
         for change in changes {
@@ -72,6 +80,12 @@ impl View {
                     view.put(key);
                 }
                 Change::Removed(id) => view.remove(&id),
+                Change::PutJob(job) => {
+                    view.jobs.insert(job.id.clone(), job);
+                }
+                Change::RemovedJob(id) => {
+                    view.jobs.remove(&id);
+                }
             }
         }
         view
@@ -150,9 +164,17 @@ impl View {
 
     pub(super) fn intents(&self) -> Vec<(Arc<Key>, Arc<Version>)> {
         self.versions()
-            .filter(|(_, version)| version.state == State::PendingGeneration)
+            .filter(|(_, version)| matches!(version.state, State::PendingGeneration | State::PendingImport))
             .map(|(key, version)| (Arc::clone(key), Arc::clone(version)))
             .collect()
+    }
+
+    pub(super) fn job(&self, id: &KeyId) -> Option<&Arc<ImportJob>> {
+        self.jobs.get(id)
+    }
+
+    pub(super) fn jobs(&self) -> Vec<Arc<ImportJob>> {
+        self.jobs.values().cloned().collect()
     }
 
     pub(super) fn sealed(&self, backend: &BackendName) -> Option<KeyRef> {
@@ -164,7 +186,9 @@ impl View {
     }
 
     pub(super) fn tags(&self) -> BTreeSet<KeyTag> {
-        self.versions().filter_map(|(_, version)| Some(version.key.as_ref()?.tag)).collect()
+        let of_versions = self.versions().filter_map(|(_, version)| Some(version.key.as_ref()?.tag));
+        let of_jobs = self.jobs.values().filter_map(|job| Some(job.key.as_ref()?.tag));
+        of_versions.chain(of_jobs).collect()
     }
 }
 

@@ -330,6 +330,43 @@ impl KeyManagement for Answers {
         Ok(Response::new(proto::SetPrimaryVersionResponse { key: Some(key(&request.key_id)) }))
     }
 
+    /// There are no jobs: nothing could be wrapped under a key that is made up.
+    async fn create_import_job(
+        &self,
+        _: Request<proto::CreateImportJobRequest>,
+    ) -> Result<Response<proto::CreateImportJobResponse>, Status> {
+        Err(Status::unimplemented("no jobs"))
+    }
+
+    async fn get_import_job(
+        &self,
+        _: Request<proto::GetImportJobRequest>,
+    ) -> Result<Response<proto::GetImportJobResponse>, Status> {
+        Err(Status::unimplemented("no jobs"))
+    }
+
+    async fn import_key(
+        &self,
+        request: Request<proto::ImportKeyRequest>,
+    ) -> Result<Response<proto::ImportKeyResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        Ok(Response::new(proto::ImportKeyResponse { key: Some(key(&request.key_id)) }))
+    }
+
+    async fn create_certificate_signing_request(
+        &self,
+        request: Request<proto::CreateCertificateSigningRequestRequest>,
+    ) -> Result<Response<proto::CreateCertificateSigningRequestResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        Ok(Response::new(proto::CreateCertificateSigningRequestResponse {
+            pem: format!("request of {}\n", request.subject),
+            der: Bytes::from_static(b"request"),
+            key_id: request.key_id,
+            version: 1,
+            algorithm: proto::SignatureAlgorithm::EcdsaP256Sha256.into(),
+        }))
+    }
+
     async fn sign_message(
         &self,
         request: Request<proto::SignRequest>,

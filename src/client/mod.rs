@@ -243,6 +243,47 @@ impl Client {
         self.call(self.key_management().verify_signature(request)).await
     }
 
+    /// Makes an import job.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn create_import_job(
+        &self,
+        request: proto::CreateImportJobRequest,
+    ) -> Result<proto::ImportJob, Error> {
+        let answer = self.call(self.key_management().create_import_job(request)).await?;
+        Ok(answer.import_job.unwrap_or_default())
+    }
+
+    /// Shows an import job of this caller.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn import_job(&self, id: &str) -> Result<proto::ImportJob, Error> {
+        let request = proto::GetImportJobRequest { import_job_id: id.to_owned() };
+        let answer = self.call(self.key_management().get_import_job(request)).await?;
+        Ok(answer.import_job.unwrap_or_default())
+    }
+
+    /// Makes a key, or a new version of one, of material that was made elsewhere.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn import_key(&self, request: proto::ImportKeyRequest) -> Result<proto::KeyResponse, Error> {
+        Ok(self.call(self.key_management().import_key(request)).await?.key.unwrap_or_default())
+    }
+
+    /// Has a key sign a request for a certificate of itself.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn certificate_request(
+        &self,
+        request: proto::CreateCertificateSigningRequestRequest,
+    ) -> Result<proto::CreateCertificateSigningRequestResponse, Error> {
+        self.call(self.key_management().create_certificate_signing_request(request)).await
+    }
+
     /// Lists the backends in placement order.
     ///
     /// # Errors

@@ -5,18 +5,19 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use skms_backend::{EncryptionAlgorithm, KeyTag, KeyType, ProtectionLevel, SignatureAlgorithm};
+use skms_backend::{EncryptionAlgorithm, KeyTag, KeyType, ProtectionLevel, Secret, SignatureAlgorithm};
 use uuid::Uuid;
 
 use super::{
     Call, Error, Keyring, Shown,
+    import::{Points, Source},
     intent::Intent,
     placement::{self, Place, Wanted},
 };
 use crate::{
     catalog::{Begun, Catalog, Error as CatalogError, Expected, Idempotency},
     failpoint,
-    gate::{Error as GateError, Permit, Subject, Work},
+    gate::{Error as GateError, Permit, Subject},
     model::{Action, BackendName, Key, KeyId, Labels, Origin, Purpose, State, Version},
 };
 
@@ -43,6 +44,8 @@ pub struct Create {
     pub aliases: Vec<KeyId>,
     /// A sentence for people.
     pub description: String,
+    /// Whether every version of it is imported.
+    pub import_only: bool,
     /// Before this time it does not sign.
     pub not_before: Option<SystemTime>,
     /// From this time on it does not sign.
@@ -67,6 +70,11 @@ impl Keyring {
     /// catalog failed, and then nothing of the key is left or the sweep removes
     /// it; what the gate refuses.
     pub async fn create(&self, call: &Call, request: Create) -> Result<Shown, Error> {
+        self.make(call, request, Source::Generated).await
+    }
+
+    /// Makes a key of what comes from `source`.
+    pub(super) async fn make(&self, call: &Call, request: Create, source: Source) -> Result<Shown, Error> {
         let id = match &request.id {
             Some(id) => id.clone(),
             None => format!("key-{}", Uuid::new_v4().simple())
@@ -74,7 +82,7 @@ impl Keyring {
                 .map_err(|_| Error::Internal { what: "a generated key id breaks the grammar" })?,
         };
         let keyring = self.clone();
-        let caller = call.caller.clone();
+        let (call_here, action) = (call.clone(), source.action(Action::CreateKey));
         let wanted = Wanted {
             key_type: request.key_type,
             purpose: request.purpose,
@@ -82,19 +90,21 @@ impl Keyring {
             encryption: &request.encryption_algorithms,
             floor: request.protection_floor,
             backend: request.backend.as_ref(),
+            origin: source.origin(),
         };
         // Policies judge the key that would be made. Where none can be made the caller
         // learns so only if it might have had one.
         let place = placement::choose(self.gate.backends().iter(), &wanted);
-        let owner = (caller.id().to_owned(), caller.tenant().map(str::to_owned));
-        let proposed = self.proposed(id, owner, &request, place.as_ref().ok())?;
+        let owner = (call.caller.id().to_owned(), call.caller.tenant().map(str::to_owned));
+        let proposed = self.proposed(id, owner, &request, (place.as_ref().ok(), source.origin()))?;
         let subject = Subject::Proposed(Arc::new(proposed.clone()));
+        let also = source.also(&subject);
         self.gate
-            .admit(call, Action::CreateKey, subject, move |permit| async move {
+            .admit_all(call, action, subject, also, move |permit| async move {
                 let made = async {
                     let idempotency = request.repeatable.map(|(request_id, fingerprint)| Idempotency {
-                        principal: caller.principal(),
-                        action: Action::CreateKey,
+                        principal: call_here.caller.principal(),
+                        action,
                         request_id,
                         fingerprint,
                     });
@@ -109,11 +119,14 @@ impl Keyring {
                     // What must fail is not charged to the share of the key that is in the way.
                     is_free(&keyring.catalog, &key)?;
                     if request.validate_only {
+                        keyring.check_source(&call_here, &source)?;
                         key.versions.clear();
                         return Ok(Shown::new(&keyring.gate, Arc::new(key)));
                     }
-                    permit.charge(Work::Generate, &key, place.protection_level)?;
-                    keyring.make_first(&permit, key, idempotency).await
+                    permit.charge(source.work(), &key, place.protection_level)?;
+                    let points = source.points(POINTS);
+                    let material = keyring.material(&permit, &call_here, source).await?;
+                    keyring.make_first(&permit, key, (material, points), idempotency).await
                 };
                 made.await.map_err(|error| keyring.unseen(&permit, error))
             })
@@ -143,7 +156,7 @@ impl Keyring {
         id: KeyId,
         owner: (String, Option<String>),
         request: &Create,
-        place: Option<&Place>,
+        (place, origin): (Option<&Place>, Origin),
     ) -> Result<Key, Error> {
         let first = || self.gate.backends().iter().next().map(|info| info.name().clone());
         let backend = place
@@ -155,7 +168,7 @@ impl Keyring {
         if let Some(place) = place {
             key.signature_algorithms.clone_from(&place.signatures);
             key.encryption_algorithms.clone_from(&place.encryption);
-            key.versions.push(Arc::new(first_version(&key, place)?));
+            key.versions.push(Arc::new(first_version(&key, place, origin)?));
         }
         Ok(key)
     }
@@ -173,6 +186,7 @@ impl Keyring {
         &self,
         permit: &Permit,
         key: Key,
+        (material, points): (Option<Secret>, Points),
         request: Option<Idempotency>,
     ) -> Result<Shown, Error> {
         let spec = key.spec();
@@ -181,21 +195,28 @@ impl Keyring {
             Begun::Repeated(key) => return Ok(self.repeated(permit, key)),
             Begun::New(key) => key,
         };
-        failpoint::reached("create-key.intent-written");
+        failpoint::reached(points.intent_written);
         let intent = Intent {
             number: key.latest(),
             key,
             spec,
+            material,
             promote: true,
             expected: Expected::default(),
-            made: "create-key.material-made",
+            made: points.material_made,
         };
         let key = self.fulfil(permit, intent).await?;
         drop(at_work);
-        failpoint::reached("create-key.activated");
+        failpoint::reached(points.activated);
         Ok(Shown::new(&self.gate, key))
     }
 }
+
+const POINTS: Points = Points {
+    intent_written: "create-key.intent-written",
+    material_made: "create-key.material-made",
+    activated: "create-key.activated",
+};
 
 fn new_key(
     id: KeyId,
@@ -216,6 +237,7 @@ fn new_key(
         labels: request.labels.clone(),
         aliases: request.aliases.clone(),
         description: request.description.clone(),
+        import_only: request.import_only,
         owner,
         tenant,
         not_before: request.not_before,
@@ -235,24 +257,27 @@ fn new_key(
     }
 }
 
-fn first_version(key: &Key, place: &Place) -> Result<Version, Error> {
-    pending(key.key_type, 1, place.backend.clone(), place.protection_level)
+fn first_version(key: &Key, place: &Place, origin: Origin) -> Result<Version, Error> {
+    pending(key.key_type, (1, origin), place.backend.clone(), place.protection_level)
 }
 
 /// A version that is about to be made, under a tag of its own.
 pub(super) fn pending(
     key_type: KeyType,
-    number: u32,
+    (number, origin): (u32, Origin),
     backend: BackendName,
     protection_level: ProtectionLevel,
 ) -> Result<Version, Error> {
     let tag = KeyTag::random().ok_or(Error::Internal { what: "the system gives no random bytes" })?;
     Ok(Version {
         number,
-        state: State::PendingGeneration,
+        state: match origin {
+            Origin::Generated => State::PendingGeneration,
+            Origin::Imported => State::PendingImport,
+        },
         backend,
         protection_level,
-        origin: Origin::Generated,
+        origin,
         key: Some(skms_backend::KeyRef { tag, key_type, blob: bytes::Bytes::new(), pin: None }),
         public_key: None,
         check_value: None,

@@ -91,6 +91,38 @@ pub enum Error {
     /// is all that is ever said of it.
     #[error("the ciphertext cannot be decrypted with this key and what stands beside it")]
     DecryptionFailed,
+    /// There is no such import job, or none of this caller.
+    #[error("there is no import job `{job}`")]
+    JobNotFound {
+        /// As it was asked for.
+        job: KeyId,
+    },
+    /// The time of the import job is over.
+    #[error("the import job `{job}` has expired; make another")]
+    JobExpired {
+        /// The job.
+        job: KeyId,
+    },
+    /// The material is no key of this type, or did not come out of its wrapping. That is
+    /// all that is ever said of it.
+    #[error("the material is no sound key of this type, or was not wrapped under this job")]
+    MaterialInvalid,
+    /// The material of the key comes from elsewhere only.
+    #[error("every version of the key `{key}` is imported; ImportKey with `new_version` makes the next")]
+    RotationNotSupported {
+        /// The key.
+        key: KeyId,
+    },
+    /// Others may be counting the same nonces.
+    #[error(
+        "version {version} of the key `{key}` was imported and so only decrypts on this backend: others may be using the same nonces; rotate the key to encrypt with it"
+    )]
+    DecryptsOnly {
+        /// The key.
+        key: KeyId,
+        /// The version.
+        version: u32,
+    },
     /// The version has encrypted as many messages as is safe.
     #[error("version {version} of the key `{key}` has encrypted as many messages as is safe; rotate the key")]
     UsedUp {
@@ -257,6 +289,11 @@ impl Reasoned for Error {
             },
             Self::OtherPurpose { .. } | Self::NoPublicHalf { .. } => Reason::KeyPurposeMismatch,
             Self::DecryptionFailed => Reason::DecryptionFailed,
+            Self::JobNotFound { .. } => Reason::ImportJobNotFound,
+            Self::JobExpired { .. } => Reason::ImportJobExpired,
+            Self::MaterialInvalid => Reason::ImportMaterialInvalid,
+            Self::RotationNotSupported { .. } => Reason::RotationNotSupported,
+            Self::DecryptsOnly { .. } => Reason::KeyDecryptsOnly,
             Self::UsedUp { .. } => Reason::KeyUsageLimitExceeded,
             Self::NoRandom { floor: Some(_) } => Reason::ProtectionLevelUnsatisfiable,
             Self::NoRandom { floor: None } => Reason::OperationNotSupportedByBackend,
@@ -293,6 +330,9 @@ impl Reasoned for Error {
                 // Told as what it is, and not as an error of the catalog.
                 catalog::Error::Refused(_) => Reason::Internal,
                 catalog::Error::KeyMissing => Reason::KeyNotFound,
+                catalog::Error::ImportOnly(_) => Reason::RotationNotSupported,
+                catalog::Error::JobExists(_) => Reason::ImportJobAlreadyExists,
+                catalog::Error::JobMissing => Reason::ImportJobNotFound,
                 catalog::Error::EtagMismatch => Reason::EtagMismatch,
                 catalog::Error::PrimaryChanged { .. } => Reason::PrimaryVersionChanged,
                 catalog::Error::RequestIdReused => Reason::RequestIdReused,

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use parking_lot::Mutex;
-use skms_backend::{Class, KeySpec, KeyTag};
+use skms_backend::{Class, KeySpec, KeyTag, Secret};
 use tracing::warn;
 
 use super::{Error, Keyring};
@@ -19,6 +19,8 @@ pub(super) struct Intent {
     pub(super) key: Arc<Key>,
     pub(super) number: u32,
     pub(super) spec: KeySpec,
+    /// What it is to be made of; `None`: the device makes it.
+    pub(super) material: Option<Secret>,
     /// Whether it is to become the primary.
     pub(super) promote: bool,
     /// What must still be true when it is taken into use.
@@ -60,6 +62,11 @@ impl Keyring {
     /// Marks versions as being worked on. To be called before their intent is written.
     pub(super) fn at_work(&self, versions: &[Arc<Version>]) -> Working {
         let tags: Vec<_> = versions.iter().filter_map(|version| Some(version.key.as_ref()?.tag)).collect();
+        self.working(tags)
+    }
+
+    /// Marks tags as being worked on.
+    pub(super) fn working(&self, tags: Vec<KeyTag>) -> Working {
         self.at_work.lock().extend(tags.iter().copied());
         Working { tags, at_work: Arc::clone(&self.at_work) }
     }
@@ -79,7 +86,12 @@ impl Keyring {
         let device =
             permit.device(&backend).ok_or_else(|| Error::BackendGone { backend: backend.clone() })?;
         let ctx = permit.wanted_context(self.limits.generate_timeout);
-        let failed = match device.generate(&intent.spec, tag, &ctx).await {
+        let imported = intent.material.is_some();
+        let made = match intent.material {
+            None => device.generate(&intent.spec, tag, &ctx).await,
+            Some(material) => device.import(&intent.spec, tag, material, &ctx).await,
+        };
+        let failed = match made {
             Ok(made) => {
                 failpoint::reached(intent.made);
                 let activated = self.catalog.activate(id, tag, made, intent.promote, intent.expected).await;
@@ -88,6 +100,7 @@ impl Keyring {
                     Err(error) => Error::from(error),
                 }
             }
+            Err(source) if imported && source.class() == Class::Caller => Error::MaterialInvalid,
             Err(source) => {
                 // The device may still be making it: too early to look for remnants,
                 // and asking it would only wait behind them. The names are free at once.

@@ -24,6 +24,9 @@ pub struct Limits {
     /// The shortest time between two scheduled rotations.
     #[serde(with = "humantime_serde")]
     pub min_rotation_period: Duration,
+    /// How long material can be imported under an import job.
+    #[serde(with = "humantime_serde")]
+    pub import_job_lifetime: Duration,
 }
 
 impl Limits {
@@ -66,6 +69,15 @@ impl Limits {
     pub const PUBLIC_KEY_BYTES: usize = 4 * 1024;
     /// The most versions that a call names; a whole key may have more.
     pub const VERSIONS: usize = 100;
+    /// The longest material that is imported, in bytes, also where it is wrapped: many
+    /// times RSA-4096 in PKCS#8, and more than ML-DSA-87 in any form.
+    pub const MATERIAL_BYTES: usize = 12 * 1024;
+    /// The longest distinguished name of a certificate request, in bytes.
+    pub const SUBJECT_BYTES: usize = 1024;
+    /// The most subject alternative names of a certificate request.
+    pub const SUBJECT_NAMES: usize = 100;
+    /// The longest of them, in bytes.
+    pub const SUBJECT_NAME_BYTES: usize = 512;
     /// That time where the creator of a key does not say.
     pub const DESTROY_AFTER_DEFAULT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
     /// The longest such time: ten years.
@@ -90,7 +102,10 @@ impl Limits {
         );
         let rotate =
             least_span("limits.min_rotation_period", self.min_rotation_period, Self::ROTATION_PERIOD_MAX);
-        [message, operation, generate, destroy, rotate].into_iter().flatten().collect()
+        let lifetime = (!IMPORT_JOB_LIFETIME.contains(&self.import_job_lifetime)).then(|| {
+            BadValue::new("limits.import_job_lifetime", "must be at least `1s` and at most `30days`")
+        });
+        [message, operation, generate, destroy, rotate, lifetime].into_iter().flatten().collect()
     }
 }
 
@@ -102,6 +117,8 @@ impl Default for Limits {
             generate_timeout: Duration::from_secs(120),
             min_destroy_scheduled_duration: Duration::from_secs(24 * 60 * 60),
             min_rotation_period: Duration::from_secs(24 * 60 * 60),
+            // Long enough to carry a file from one building to another, over a weekend.
+            import_job_lifetime: Duration::from_secs(3 * 24 * 60 * 60),
         }
     }
 }
@@ -119,3 +136,7 @@ fn least_span(field: &'static str, value: Duration, most: Duration) -> Option<Ba
 /// Every call holds its messages in memory, so larger ones would let few callers
 /// take it all. Bulk data is for envelope encryption, not for the gateway.
 const MESSAGE_BYTES: RangeInclusive<usize> = 1..=1024 * 1024;
+/// Nobody wraps by hand within less than a second; and a wrapping key that lies about for
+/// longer than a month is a key that nobody looks after.
+const IMPORT_JOB_LIFETIME: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 60 * 60);

@@ -8,8 +8,10 @@
 mod amend;
 mod create;
 mod crypto;
+mod csr;
 mod error;
 mod filter;
+mod import;
 mod intent;
 mod limits;
 mod list;
@@ -34,8 +36,10 @@ pub use self::{
         EncryptedMessage, GenerateMac, Hkdf, MacMade, MacVerified, PlaintextMode, Random, RandomMade,
         ReEncrypt, ReEncrypted, VerifyMac,
     },
+    csr::{AlternativeName, BadName, CertificateRequest, Csr, DistinguishedName},
     error::{Error, Violation},
     filter::{Filter, FilterError, VersionFilter},
+    import::{CreateImportJob, Import, ImportJobShown, Material, Wrapped},
     limits::Limits,
     list::{List, Page},
     lookup::Shown,

@@ -6,7 +6,7 @@
 use skms_backend::{EncryptionAlgorithm, KeyType, KeyTypeSupport, ProtectionLevel, SignatureAlgorithm};
 
 use super::{BackendInfo, Error};
-use crate::model::{BackendName, Purpose, Reason};
+use crate::model::{BackendName, Origin, Purpose, Reason};
 
 /// What a new key is to be like.
 pub(super) struct Wanted<'a> {
@@ -18,6 +18,8 @@ pub(super) struct Wanted<'a> {
     pub(super) encryption: &'a [EncryptionAlgorithm],
     pub(super) floor: Option<ProtectionLevel>,
     pub(super) backend: Option<&'a BackendName>,
+    /// Whether its backend must make it, or take it over.
+    pub(super) origin: Origin,
 }
 
 /// Where it goes, and what it can be used with there.
@@ -78,6 +80,9 @@ pub(super) fn choose<'a>(
         exists = true;
         offered.extend(capabilities.key_types.iter().map(|offered| offered.key_type));
         let Some(support) = capabilities.key_type(wanted.key_type) else { continue };
+        if wanted.origin == Origin::Imported && !support.import {
+            continue;
+        }
         let Some((signatures, encryption)) = offered_for(support, wanted) else { continue };
         if wanted.floor.is_some_and(|floor| capabilities.protection_level < floor) {
             too_weak = true;
@@ -97,6 +102,10 @@ pub(super) fn choose<'a>(
         return Err(Error::ProtectionUnsatisfiable { key_type: wanted.key_type, floor });
     }
     if offered.contains(&wanted.key_type) {
+        if wanted.origin == Origin::Imported {
+            let why = "no backend takes over such keys from elsewhere; GetBackend lists what each offers";
+            return Err(Error::invalid("key_type", Reason::UnsupportedKeyType, why));
+        }
         let field = match wanted.purpose {
             Purpose::SignVerify if !wanted.signatures.is_empty() => "params.signature_algorithms",
             Purpose::EncryptDecrypt if !wanted.encryption.is_empty() => "params.encryption_algorithms",

@@ -4,11 +4,16 @@ use std::{sync::Arc, time::SystemTime};
 
 use uuid::Uuid;
 
-use super::{Call, Error, Keyring, Shown, create::pending, intent::Intent, known, placement};
+use super::{
+    Call, Error, Keyring, Shown,
+    create::pending,
+    import::{Points, Source},
+    intent::Intent,
+    known, placement,
+};
 use crate::{
     catalog::{Begun, Expected, Idempotency},
     failpoint,
-    gate::Work,
     model::{Action, KeyId, State},
 };
 
@@ -36,15 +41,20 @@ impl Keyring {
     /// There is no such key, or it has changed; the device or the catalog failed,
     /// and then the key is as it was; what the gate refuses.
     pub async fn rotate(&self, call: &Call, request: Rotate) -> Result<Shown, Error> {
+        self.renew(call, request, Source::Generated).await
+    }
+
+    /// Makes a new version of what comes from `source`.
+    pub(super) async fn renew(&self, call: &Call, request: Rotate, source: Source) -> Result<Shown, Error> {
         let (found, subject) = self.find(&request.key);
-        let keyring = self.clone();
-        let caller = call.caller.clone();
+        let (keyring, call_here) = (self.clone(), call.clone());
+        let (action, also) = (source.action(Action::RotateKey), source.also(&subject));
         self.gate
-            .admit(call, Action::RotateKey, subject, move |permit| async move {
+            .admit_all(call, action, subject, also, move |permit| async move {
                 let key = known(found)?;
                 let idempotency = request.repeatable.map(|(request_id, fingerprint)| Idempotency {
-                    principal: caller.principal(),
-                    action: Action::RotateKey,
+                    principal: call_here.caller.principal(),
+                    action,
                     request_id,
                     fingerprint,
                 });
@@ -52,6 +62,7 @@ impl Keyring {
                 if let Some(key) = keyring.catalog.first_answer(idempotency.clone()).await? {
                     return Ok(keyring.repeated(&permit, key));
                 }
+                source.fits(&key)?;
                 // A key that is out of use as a whole is not brought back by a rotation.
                 if key.state() != State::Enabled {
                     let version = key.primary.max(1);
@@ -64,6 +75,7 @@ impl Keyring {
                     encryption: &key.encryption_algorithms,
                     floor: key.protection_floor,
                     backend: Some(&key.backend),
+                    origin: source.origin(),
                 };
                 let place = placement::choose(permit.backends(), &wanted).map_err(|error| match error {
                     Error::BackendNotFound => Error::BackendGone { backend: key.backend.clone() },
@@ -80,9 +92,11 @@ impl Keyring {
                 });
                 // What the key's owner has scheduled is not held against anybody's share.
                 if request.due.is_none() {
-                    permit.charge(Work::Generate, &key, place.protection_level)?;
+                    permit.charge(source.work(), &key, place.protection_level)?;
                 }
-                let version = pending(key.key_type, 0, place.backend, place.protection_level)?;
+                let (origin, points) = (source.origin(), source.points(POINTS));
+                let material = keyring.material(&permit, &call_here, source).await?;
+                let version = pending(key.key_type, (0, origin), place.backend, place.protection_level)?;
                 let at_work = keyring.at_work(&[Arc::new(version.clone())]);
                 let expected = Expected {
                     etag: request.etag,
@@ -97,20 +111,27 @@ impl Keyring {
                     Begun::Repeated(key) => return Ok(keyring.repeated(&permit, key)),
                     Begun::New(key) => key,
                 };
-                failpoint::reached("rotate-key.intent-written");
+                failpoint::reached(points.intent_written);
                 let intent = Intent {
                     number: key.latest(),
                     spec: key.spec(),
                     key,
                     promote: !request.stage_only,
                     expected,
-                    made: "rotate-key.material-made",
+                    material,
+                    made: points.material_made,
                 };
                 let key = keyring.fulfil(&permit, intent).await?;
                 drop(at_work);
-                failpoint::reached("rotate-key.activated");
+                failpoint::reached(points.activated);
                 Ok(Shown::new(&keyring.gate, key))
             })
             .await
     }
 }
+
+const POINTS: Points = Points {
+    intent_written: "rotate-key.intent-written",
+    material_made: "rotate-key.material-made",
+    activated: "rotate-key.activated",
+};

@@ -63,43 +63,52 @@ impl Keyring {
     /// the input does not fit it; the device failed; what the gate refuses.
     pub async fn sign(&self, call: &Call, request: Sign) -> Result<Signed, Error> {
         let (found, subject) = self.find(&request.key);
-        let limit = self.limits.operation_timeout;
+        let keyring = self.clone();
         self.gate
             .admit(call, Action::SignMessage, subject, move |permit| async move {
-                let key = known(found)?;
-                let version = may_sign(&key, request.version, SystemTime::now())?;
-                let usage = Usage::of(&key, request.algorithm, request.encoding, &request.input)?;
-                note(&permit, &request.input, usage.algorithm, Some(version));
-                offered(&permit, version, usage.algorithm, &request.input)?;
-                let (Some(device), Some(key_ref)) = (permit.device(&version.backend), &version.key) else {
-                    return Err(Error::BackendGone { backend: version.backend.clone() });
-                };
-                permit.charge(Work::Sign, &key, version.protection_level)?;
-                let ctx = permit.context(limit);
-                let sign = async |input| {
-                    let answer = device.sign(key_ref, usage.algorithm, vec![input], &ctx).await.pop();
-                    answer.unwrap_or_else(|| Err(BackendError::new(Class::Broken, Operation::Sign)))
-                };
-                let mut answer = sign(request.input.clone()).await;
-                // A signature may be made twice, and the context that lost its
-                // session, login or handle is gone by now.
-                if let Err(error) = &answer
-                    && matches!(error.class(), Class::Session | Class::Login | Class::Handle)
-                {
-                    answer = sign(request.input).await;
-                }
-                let backend = || version.backend.clone();
-                let signature = answer.map_err(|source| Error::Backend { backend: backend(), source })?.0;
-                Ok(Signed {
-                    version: version.number,
-                    protection_level: version.protection_level,
-                    algorithm: usage.algorithm,
-                    encoding: usage.encoding,
-                    signature: usage.encode(signature)?,
-                    key,
-                })
+                keyring.sign_with(&permit, known(found)?, request).await
             })
             .await
+    }
+
+    /// Signs with a key that was looked up.
+    pub(super) async fn sign_with(
+        &self,
+        permit: &Permit,
+        key: Arc<Key>,
+        request: Sign,
+    ) -> Result<Signed, Error> {
+        let version = may_sign(&key, request.version, SystemTime::now())?;
+        let usage = Usage::of(&key, request.algorithm, request.encoding, &request.input)?;
+        note(permit, &request.input, usage.algorithm, Some(version));
+        offered(permit, version, usage.algorithm, &request.input)?;
+        let (Some(device), Some(key_ref)) = (permit.device(&version.backend), &version.key) else {
+            return Err(Error::BackendGone { backend: version.backend.clone() });
+        };
+        permit.charge(Work::Sign, &key, version.protection_level)?;
+        let ctx = permit.context(self.limits.operation_timeout);
+        let sign = async |input| {
+            let answer = device.sign(key_ref, usage.algorithm, vec![input], &ctx).await.pop();
+            answer.unwrap_or_else(|| Err(BackendError::new(Class::Broken, Operation::Sign)))
+        };
+        let mut answer = sign(request.input.clone()).await;
+        // A signature may be made twice, and the context that lost its
+        // session, login or handle is gone by now.
+        if let Err(error) = &answer
+            && matches!(error.class(), Class::Session | Class::Login | Class::Handle)
+        {
+            answer = sign(request.input).await;
+        }
+        let backend = || version.backend.clone();
+        let signature = answer.map_err(|source| Error::Backend { backend: backend(), source })?.0;
+        Ok(Signed {
+            version: version.number,
+            protection_level: version.protection_level,
+            algorithm: usage.algorithm,
+            encoding: usage.encoding,
+            signature: usage.encode(signature)?,
+            key,
+        })
     }
 }
 

@@ -4,7 +4,8 @@
 //! Two things can be left: an *intent* in the catalog, with or without material
 //! on the device, and *material* under the tag of an intent that was given up,
 //! which a device may show only later. Both are removed; a caller that was never
-//! answered may ask again.
+//! answered may ask again. Import jobs go the same way, and also when their time is long
+//! over.
 //!
 //! **Invariant:** only material whose tag the catalog knows as given up is
 //! removed. A key that carries this gateway's mark and that the catalog has never
@@ -27,7 +28,7 @@ use super::{Call, Error, Keyring, intent::Withdrawn};
 use crate::{
     auth::Caller,
     gate::{Permit, Subject},
-    model::{Action, BackendName, Key, Version},
+    model::{Action, BackendName, ImportJob, Key, Version},
 };
 
 /// What a sweep found and removed.
@@ -35,6 +36,8 @@ use crate::{
 pub struct Swept {
     /// Intents that were withdrawn.
     pub intents: usize,
+    /// Import jobs that were not made to their end, or whose time is long over.
+    pub jobs: usize,
     /// Keys on devices that the catalog did not know.
     pub orphans: usize,
     /// What could not be removed now.
@@ -61,6 +64,13 @@ impl Keyring {
                 Withdrawn::Never => {}
             }
         }
+        for (job, tag) in self.stale_jobs(SystemTime::now()) {
+            match self.sweep_job(job, tag).await? {
+                Withdrawn::Wholly => swept.jobs += 1,
+                Withdrawn::Left => swept.left += 1,
+                Withdrawn::Never => {}
+            }
+        }
         for (backend, tag) in self.orphans().await? {
             if self.remove_orphan(backend, tag).await? {
                 swept.orphans += 1;
@@ -70,7 +80,8 @@ impl Keyring {
         }
         self.catalog.forget_answers(SystemTime::now()).await?;
         if swept != Swept::default() {
-            info!(intents = swept.intents, orphans = swept.orphans, left = swept.left, "swept");
+            let Swept { intents, jobs, orphans, left } = swept;
+            info!(intents, jobs, orphans, left, "swept");
         }
         Ok(swept)
     }
@@ -95,6 +106,19 @@ impl Keyring {
                     Ok(keyring.withdraw(&permit, &key, &version, tag).await)
                 },
             )
+            .await
+    }
+
+    async fn sweep_job(&self, job: Arc<ImportJob>, tag: KeyTag) -> Result<Withdrawn, Error> {
+        let keyring = self.clone();
+        self.gate
+            .admit(&self.own_call(), Action::Sweep, Subject::Gateway, move |permit| async move {
+                permit.note(|facts| {
+                    facts.import_job = Some(job.id.clone());
+                    facts.backend = Some(job.backend.clone());
+                });
+                Ok(keyring.withdraw_job(&permit, &job, tag).await)
+            })
             .await
     }
 

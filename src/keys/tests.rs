@@ -114,6 +114,7 @@ fn create(name: &str) -> Create {
         labels: BTreeMap::new(),
         aliases: Vec::new(),
         description: String::new(),
+        import_only: false,
         not_before: None,
         expires: None,
         destroy_after: Duration::from_secs(86_400),

@@ -34,6 +34,10 @@ pub(super) const fn largest(rpc: Rpc, payload: usize) -> usize {
         Rpc::GenerateDataKey | Rpc::DeriveSharedSecret => ENVELOPE,
         // All labels and aliases at their longest, and a description.
         Rpc::CreateKey | Rpc::UpdateKey => 64 * 1024,
+        // The same, and material.
+        Rpc::ImportKey => 80 * 1024,
+        // Many names.
+        Rpc::CreateCertificateSigningRequest => 64 * 1024,
         Rpc::ListKeys | Rpc::TestPermissions => 16 * 1024,
         Rpc::GetKey
         | Rpc::GetPublicKey
@@ -45,6 +49,8 @@ pub(super) const fn largest(rpc: Rpc, payload: usize) -> usize {
         | Rpc::MarkKeyCompromised
         | Rpc::ScheduleKeyDestruction
         | Rpc::SetPrimaryVersion
+        | Rpc::CreateImportJob
+        | Rpc::GetImportJob
         | Rpc::ListBackends
         | Rpc::GetBackend
         | Rpc::GetServerInfo

@@ -32,6 +32,16 @@ pub enum Action {
     ScheduleKeyDestruction,
     /// Make another version of a key the primary.
     SetPrimaryVersion,
+    /// Make a key pair under which material is wrapped.
+    CreateImportJob,
+    /// See such a key pair.
+    GetImportJob,
+    /// Make a key, or a new version of one, of material that was made elsewhere.
+    ImportKey,
+    /// Do that with material in the clear.
+    ImportKeyPlain,
+    /// Have a key sign a request for a certificate of itself.
+    CreateCsr,
     /// Sign with a key.
     SignMessage,
     /// Check a signature.
@@ -85,7 +95,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 43] = [
         Self::CreateKey,
         Self::GetKey,
         Self::GetPublicKey,
@@ -100,6 +110,11 @@ impl Action {
         Self::MarkKeyCompromised,
         Self::ScheduleKeyDestruction,
         Self::SetPrimaryVersion,
+        Self::CreateImportJob,
+        Self::GetImportJob,
+        Self::ImportKey,
+        Self::ImportKeyPlain,
+        Self::CreateCsr,
         Self::SignMessage,
         Self::VerifySignature,
         Self::VerifyCompromised,
@@ -144,6 +159,11 @@ impl Action {
             Self::MarkKeyCompromised => "mark-key-compromised",
             Self::ScheduleKeyDestruction => "schedule-key-destruction",
             Self::SetPrimaryVersion => "set-primary-version",
+            Self::CreateImportJob => "create-import-job",
+            Self::GetImportJob => "get-import-job",
+            Self::ImportKey => "import-key",
+            Self::ImportKeyPlain => "import-key-plain",
+            Self::CreateCsr => "create-csr",
             Self::SignMessage => "sign-message",
             Self::VerifySignature => "verify-signature",
             Self::VerifyCompromised => "verify-compromised",
@@ -187,11 +207,16 @@ impl Action {
             | Self::MarkKeyCompromised
             | Self::ScheduleKeyDestruction
             | Self::SetPrimaryVersion
+            | Self::CreateImportJob
+            | Self::ImportKey
+            | Self::ImportKeyPlain
             | Self::Sweep
             | Self::DestroyKey => true,
             Self::GetKey
             | Self::GetPublicKey
             | Self::ListKeys
+            | Self::GetImportJob
+            | Self::CreateCsr
             | Self::SignMessage
             | Self::VerifySignature
             | Self::VerifyCompromised
@@ -234,6 +259,9 @@ impl Action {
             | Self::MarkKeyCompromised
             | Self::ScheduleKeyDestruction
             | Self::SetPrimaryVersion
+            | Self::ImportKey
+            | Self::ImportKeyPlain
+            | Self::CreateCsr
             | Self::SignMessage
             | Self::VerifySignature
             | Self::VerifyCompromised
@@ -250,6 +278,8 @@ impl Action {
             | Self::DeriveSharedSecret
             | Self::DeriveRawSecret => Target::Key,
             Self::ListKeys
+            | Self::CreateImportJob
+            | Self::GetImportJob
             | Self::ListBackends
             | Self::GetBackend
             | Self::TestPermissions

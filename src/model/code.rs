@@ -50,8 +50,14 @@ impl Code {
             | Reason::TokenAudienceMismatch
             | Reason::TokenRevoked
             | Reason::ClientCertificateRequired => Self::Unauthenticated,
-            Reason::KeyNotFound | Reason::KeyVersionNotFound | Reason::BackendNotFound => Self::NotFound,
-            Reason::KeyAlreadyExists | Reason::KeyIdRetired | Reason::AliasInUse => Self::AlreadyExists,
+            Reason::KeyNotFound
+            | Reason::KeyVersionNotFound
+            | Reason::BackendNotFound
+            | Reason::ImportJobNotFound => Self::NotFound,
+            Reason::KeyAlreadyExists
+            | Reason::KeyIdRetired
+            | Reason::AliasInUse
+            | Reason::ImportJobAlreadyExists => Self::AlreadyExists,
             Reason::FieldRequired
             | Reason::FieldInvalid
             | Reason::ParameterNotApplicable
@@ -65,6 +71,7 @@ impl Code {
             | Reason::CiphertextMalformed
             | Reason::DecryptionFailed
             | Reason::KeyMismatch
+            | Reason::ImportMaterialInvalid
             | Reason::RequestIdReused => Self::InvalidArgument,
             Reason::MethodNotAllowed | Reason::KeyAccessDenied => Self::PermissionDenied,
             Reason::KeyDisabled
@@ -78,6 +85,9 @@ impl Code {
             | Reason::KeyPurposeMismatch
             | Reason::VersionBelowMinimum
             | Reason::PrimaryVersionRequired
+            | Reason::ImportJobExpired
+            | Reason::RotationNotSupported
+            | Reason::KeyDecryptsOnly
             | Reason::ProtectionLevelUnsatisfiable => Self::FailedPrecondition,
             Reason::EtagMismatch | Reason::PrimaryVersionChanged | Reason::ConcurrentModification => {
                 Self::Aborted

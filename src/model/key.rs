@@ -87,6 +87,8 @@ impl Purpose {
 pub enum Origin {
     /// Made by the backend that holds it.
     Generated,
+    /// Made elsewhere.
+    Imported,
 }
 
 /// A key.
@@ -116,6 +118,9 @@ pub struct Key {
     pub aliases: Vec<KeyId>,
     /// A sentence for people.
     pub description: String,
+    /// Whether every version of it is imported, and none is made here.
+    #[serde(default)]
+    pub import_only: bool,
     /// Who created it.
     pub owner: String,
     /// The tenant it belongs to, which is its creator's.
@@ -252,6 +257,7 @@ impl Key {
             labels: Labels::new(),
             aliases: Vec::new(),
             description: String::new(),
+            import_only: false,
             owner: "test/admin".to_owned(),
             tenant: None,
             not_before: None,

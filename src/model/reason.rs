@@ -85,6 +85,18 @@ reasons! {
     KeyPendingGeneration = "KEY_PENDING_GENERATION",
     /// The version still waits for imported material.
     KeyPendingImport = "KEY_PENDING_IMPORT",
+    /// There is no such import job, or none of this caller.
+    ImportJobNotFound = "IMPORT_JOB_NOT_FOUND",
+    /// There is an import job of this id.
+    ImportJobAlreadyExists = "IMPORT_JOB_ALREADY_EXISTS",
+    /// The time of the import job is over.
+    ImportJobExpired = "IMPORT_JOB_EXPIRED",
+    /// The material is no key of this type, or was not wrapped under this job.
+    ImportMaterialInvalid = "IMPORT_MATERIAL_INVALID",
+    /// The material of the key comes from elsewhere only.
+    RotationNotSupported = "ROTATION_NOT_SUPPORTED",
+    /// The version decrypts only: others may be counting the same nonces.
+    KeyDecryptsOnly = "KEY_DECRYPTS_ONLY",
     /// The ciphertext is none of this gateway.
     CiphertextMalformed = "CIPHERTEXT_MALFORMED",
     /// The ciphertext cannot be decrypted with this key and what stands beside it.

@@ -32,6 +32,7 @@ pub(super) fn digest(key: &Key) -> [u8; 32] {
         encryption_algorithms: _,
         aliases: _,
         description: _,
+        import_only: _,
         not_before: _,
         expires: _,
         destroy_after: _,

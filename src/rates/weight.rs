@@ -27,6 +27,8 @@ pub const fn of_call(rpc: Rpc) -> NonZeroU32 {
         | Rpc::ReEncrypt
         | Rpc::GetServerInfo
         | Rpc::GetBackend
+        | Rpc::GetImportJob
+        | Rpc::CreateCertificateSigningRequest
         | Rpc::HealthCheck => 1,
         // A database transaction with a flush to disk, or many answers in one.
         Rpc::CreateKey
@@ -37,7 +39,9 @@ pub const fn of_call(rpc: Rpc) -> NonZeroU32 {
         | Rpc::RestoreKey
         | Rpc::MarkKeyCompromised
         | Rpc::ScheduleKeyDestruction
-        | Rpc::SetPrimaryVersion => 10,
+        | Rpc::SetPrimaryVersion
+        | Rpc::CreateImportJob
+        | Rpc::ImportKey => 10,
         Rpc::ListBackends | Rpc::TestPermissions | Rpc::ListKeyVersions => 5,
         // Up to a thousand keys, each asked of the policies.
         Rpc::ListKeys => 20,
@@ -50,6 +54,8 @@ pub const fn of_call(rpc: Rpc) -> NonZeroU32 {
 pub enum Work {
     /// Make a key.
     Generate,
+    /// Take over a key that was made elsewhere.
+    Import,
     /// Sign.
     Sign,
     /// Check a signature against one version.
@@ -70,6 +76,11 @@ pub const fn of_work(work: Work, key_type: KeyType, protection: ProtectionLevel)
             KeyType::Rsa3072 => 5_000,
             KeyType::Rsa4096 => 10_000,
             KeyType::EcP384 | KeyType::EcP521 => 50,
+            _ => 20,
+        },
+        // The numbers are there, and are proved to be a key by using it.
+        Work::Import => match key_type {
+            KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => 200,
             _ => 20,
         },
         // Decrypting with RSA is the same to a device as signing.

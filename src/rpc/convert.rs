@@ -70,6 +70,7 @@ pub(super) fn version(version: &Version) -> proto::KeyVersion {
         backend: version.backend.to_string(),
         origin: match version.origin {
             Origin::Generated => proto::KeyOrigin::Generated,
+            Origin::Imported => proto::KeyOrigin::Imported,
         }
         .into(),
         public_key: version.public_key.as_ref().map(skms_backend::PublicKey::to_pem).unwrap_or_default(),
@@ -114,7 +115,7 @@ fn params(key: &Key) -> proto::KeyParams {
         next_rotation_time: key.next_rotation.map(Into::into),
         destroy_scheduled_duration: prost_types::Duration::try_from(key.destroy_after).ok(),
         export_policy: proto::ExportPolicy::Never.into(),
-        import_only: false,
+        import_only: key.import_only,
         not_before_time: key.not_before.map(Into::into),
         expire_time: key.expires.map(Into::into),
         max_operations_per_version: 0,

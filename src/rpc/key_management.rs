@@ -1,6 +1,8 @@
 //! The service `KeyManagement`.
 
 mod amend;
+mod csr;
+mod import;
 mod keys;
 mod lists;
 mod public_key;
@@ -161,6 +163,38 @@ impl KeyManagement for Service {
     ) -> Result<Response<proto::VerifyResponse>, Status> {
         let (call, request) = opened(request)?;
         closed(&call, self.verify(&call, request).await)
+    }
+
+    async fn create_import_job(
+        &self,
+        request: Request<proto::CreateImportJobRequest>,
+    ) -> Result<Response<proto::CreateImportJobResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.create_job(&call, request).await)
+    }
+
+    async fn get_import_job(
+        &self,
+        request: Request<proto::GetImportJobRequest>,
+    ) -> Result<Response<proto::GetImportJobResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.job(&call, &request).await)
+    }
+
+    async fn import_key(
+        &self,
+        request: Request<proto::ImportKeyRequest>,
+    ) -> Result<Response<proto::ImportKeyResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.import(&call, request).await)
+    }
+
+    async fn create_certificate_signing_request(
+        &self,
+        request: Request<proto::CreateCertificateSigningRequestRequest>,
+    ) -> Result<Response<proto::CreateCertificateSigningRequestResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.csr(&call, &request).await)
     }
 }
 

@@ -232,6 +232,13 @@ impl Fields {
         }
     }
 
+    /// Refuses a field that has no meaning here.
+    pub(super) fn not_applicable(&mut self, field: &str, is_set: bool, why: &str) {
+        if is_set {
+            self.fail(field, Reason::ParameterNotApplicable, why);
+        }
+    }
+
     pub(super) fn no_context(&mut self, context: &[u8]) {
         if !context.is_empty() {
             let why = "only ML-DSA and SLH-DSA take a context";
@@ -382,6 +389,8 @@ impl Fields {
 /// SHA-256 of the canonical encoding of a request: what makes it the same request.
 pub(super) fn fingerprint(request: &impl Message) -> [u8; 32] {
     let mut fingerprint = [0; 32];
-    fingerprint.copy_from_slice(Hash::Sha256.digest(&request.encode_to_vec()).as_ref());
+    // It may hold a key in the clear.
+    let encoded = zeroize::Zeroizing::new(request.encode_to_vec());
+    fingerprint.copy_from_slice(Hash::Sha256.digest(&encoded).as_ref());
     fingerprint
 }

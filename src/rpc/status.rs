@@ -130,6 +130,9 @@ fn external(error: &Error) -> String {
             | CatalogError::Expires
             | CatalogError::NoPeriod
             | CatalogError::KeyMissing
+            | CatalogError::ImportOnly(_)
+            | CatalogError::JobExists(_)
+            | CatalogError::JobMissing
             | CatalogError::EtagMismatch
             | CatalogError::PrimaryChanged { .. }
             | CatalogError::Relabelled
@@ -185,7 +188,11 @@ fn metadata(error: &Error) -> HashMap<String, String> {
         | Error::OtherPurpose { key, .. } => {
             vec![("keyId", key.to_string())]
         }
-        Error::BelowMinimum { key, version, .. } | Error::UsedUp { key, version } => {
+        Error::RotationNotSupported { key } => vec![("keyId", key.to_string())],
+        Error::JobNotFound { job } | Error::JobExpired { job } => vec![("importJob", job.to_string())],
+        Error::BelowMinimum { key, version, .. }
+        | Error::UsedUp { key, version }
+        | Error::DecryptsOnly { key, version } => {
             vec![("keyId", key.to_string()), ("version", version.to_string())]
         }
         Error::ProtectionUnsatisfiable { key_type, .. } => vec![("keyType", key_type.to_string())],
@@ -213,6 +220,7 @@ fn metadata(error: &Error) -> HashMap<String, String> {
         | Error::Gate { .. }
         | Error::BackendNotFound
         | Error::DecryptionFailed
+        | Error::MaterialInvalid
         | Error::NoRandom { .. }
         | Error::Internal { .. } => Vec::new(),
     };
@@ -222,10 +230,14 @@ fn metadata(error: &Error) -> HashMap<String, String> {
 /// Type and subject of a failed precondition.
 fn precondition(error: &Error) -> Option<(&'static str, String)> {
     let subject = match error {
-        Error::State { key, version, .. } | Error::BelowMinimum { key, version, .. } => {
+        Error::State { key, version, .. }
+        | Error::BelowMinimum { key, version, .. }
+        | Error::DecryptsOnly { key, version } => {
             format!("{key}/{version}")
         }
         Error::Refused { source } => format!("{}/{}", source.key, source.version),
+        Error::RotationNotSupported { key } => key.to_string(),
+        Error::JobExpired { job } => job.to_string(),
         Error::NotYetValid { key }
         | Error::Expired { key }
         | Error::NoPublicHalf { key }

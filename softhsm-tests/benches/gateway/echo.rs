@@ -138,6 +138,34 @@ impl KeyManagement for Echo {
         Err(other())
     }
 
+    async fn create_import_job(
+        &self,
+        _: Request<proto::CreateImportJobRequest>,
+    ) -> Result<Response<proto::CreateImportJobResponse>, Status> {
+        Err(other())
+    }
+
+    async fn get_import_job(
+        &self,
+        _: Request<proto::GetImportJobRequest>,
+    ) -> Result<Response<proto::GetImportJobResponse>, Status> {
+        Err(other())
+    }
+
+    async fn import_key(
+        &self,
+        _: Request<proto::ImportKeyRequest>,
+    ) -> Result<Response<proto::ImportKeyResponse>, Status> {
+        Err(other())
+    }
+
+    async fn create_certificate_signing_request(
+        &self,
+        _: Request<proto::CreateCertificateSigningRequestRequest>,
+    ) -> Result<Response<proto::CreateCertificateSigningRequestResponse>, Status> {
+        Err(other())
+    }
+
     async fn verify_signature(&self, _: Request<VerifyRequest>) -> Result<Response<VerifyResponse>, Status> {
         Err(other())
     }

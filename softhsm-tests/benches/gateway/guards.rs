@@ -276,6 +276,7 @@ fn key() -> Key {
         labels: Labels::from([("team".to_owned(), "payments".to_owned())]),
         aliases: Vec::new(),
         description: String::new(),
+        import_only: false,
         owner: "test/admin".to_owned(),
         tenant: None,
         not_before: None,

@@ -21,7 +21,7 @@ use crate::{
         sign::{may_sign, named},
         verify::may_process,
     },
-    model::{Key, Purpose, Reason, Version},
+    model::{Key, Origin, Purpose, Reason, Version},
 };
 
 /// A message that was encrypted.
@@ -94,6 +94,10 @@ impl Keyring {
         (plaintext, aad): (&Bytes, &Aad),
     ) -> Result<Bytes, Error> {
         let salting = offered(permit, key, version, algorithm)?;
+        // Whoever else has the key may be counting the same nonces.
+        if salting == Salting::Nonce && version.origin == Origin::Imported {
+            return Err(Error::DecryptsOnly { key: key.id.clone(), version: version.number });
+        }
         let ready = Ready::of(permit, version)?;
         permit.charge(Work::Cipher, key, version.protection_level)?;
         let ctx = permit.context(self.limits.operation_timeout);

@@ -70,7 +70,7 @@ fn of_device(version: &Version, source: skms_backend::Error) -> Error {
 
 /// Asks a device, and once more where the context that was asked lost its session, login
 /// or handle: it is gone by then.
-async fn asked<T, Answer>(ask: impl Fn() -> Answer) -> Result<T, skms_backend::Error>
+pub(super) async fn asked<T, Answer>(ask: impl Fn() -> Answer) -> Result<T, skms_backend::Error>
 where
     Answer: Future<Output = Result<T, skms_backend::Error>>,
 {
@@ -81,7 +81,7 @@ where
 }
 
 /// The answer to the only input.
-fn only<T>(
+pub(super) fn only<T>(
     answers: Vec<Result<T, skms_backend::Error>>,
     operation: Operation,
 ) -> Result<T, skms_backend::Error> {

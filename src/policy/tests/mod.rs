@@ -121,6 +121,7 @@ fn key(id: &str) -> Key {
         labels: Labels::new(),
         aliases: Vec::new(),
         description: String::new(),
+        import_only: false,
         owner: "corp/keeper".to_owned(),
         tenant: None,
         not_before: None,

@@ -22,6 +22,10 @@ impl Service {
         let mut fields = Fields::default();
         let request_id = fields.request_id(&std::mem::take(&mut request.request_id));
         let repeatable = request_id.map(|id| id.map(|id| (id, parse::fingerprint(&request))));
+        if request.params.as_ref().is_some_and(|params| params.import_only) {
+            let why = "CreateKey makes its own material; ImportKey makes such a key";
+            fields.fail("params.import_only", Reason::ParameterNotApplicable, why);
+        }
         let parsed = create(&mut fields, request, repeatable, self.keyring.limits());
         let shown = self.keyring.create(call, fields.finish(parsed)?).await?;
         Ok(convert::key(&shown, View { full: false, version: 0 }))
@@ -68,7 +72,7 @@ impl Service {
 /// An etag of this gateway is shorter; a longer one is not one.
 pub(super) const ETAG_BYTES: usize = 64;
 
-fn create(
+pub(super) fn create(
     fields: &mut Fields,
     request: proto::CreateKeyRequest,
     repeatable: Option<Option<(uuid::Uuid, [u8; 32])>>,
@@ -115,7 +119,10 @@ fn create(
     if params.next_rotation_time.is_some() && params.rotation_period.is_none() {
         fields.fail("params.next_rotation_time", Reason::FieldInvalid, "needs a `rotation_period`");
     }
-    fields.not_built("params.import_only", params.import_only);
+    if params.import_only && params.rotation_period.is_some() {
+        let why = "every version of such a key is imported";
+        fields.fail("params.rotation_period", Reason::ParameterNotApplicable, why);
+    }
     fields.not_built("params.max_operations_per_version", params.max_operations_per_version != 0);
     let export = fields.known("params.export_policy", params.export_policy);
     fields.not_built("params.export_policy", export == Some(proto::ExportPolicy::Wrapped));
@@ -130,6 +137,7 @@ fn create(
         labels,
         aliases,
         description: params.description,
+        import_only: params.import_only,
         not_before: not_before?,
         expires: expires?,
         destroy_after: destroy_after?,
@@ -140,7 +148,7 @@ fn create(
     })
 }
 
-fn key_type(fields: &mut Fields, name: &str) -> Option<KeyType> {
+pub(super) fn key_type(fields: &mut Fields, name: &str) -> Option<KeyType> {
     if name.is_empty() {
         fields.fail("key_type", Reason::FieldRequired, "for example `ec-p256`");
         return None;

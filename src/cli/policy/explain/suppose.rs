@@ -126,6 +126,7 @@ impl Supposed {
             labels: by_name(&self.labels)?,
             aliases: Vec::new(),
             description: String::new(),
+            import_only: false,
             owner: self.owner.clone(),
             tenant: self.key_tenant.clone(),
             not_before: None,
