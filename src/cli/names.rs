@@ -6,8 +6,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use skms_backend::{EncryptionAlgorithm as KnownCipher, SignatureAlgorithm as Known};
 
 use crate::proto::{
-    BackendAvailability, EncryptionAlgorithm, ExportPolicy, HashAlgorithm, KeyOrigin, KeyPurpose, KeyState,
-    ProtectionLevel, PublicKeyFormat, SignatureAlgorithm, SignatureEncoding,
+    BackendAvailability, EncryptionAlgorithm, ExportPolicy, HashAlgorithm, ImportJobState, ImportMethod,
+    KeyOrigin, KeyPurpose, KeyState, ProtectionLevel, PublicKeyFormat, SignatureAlgorithm, SignatureEncoding,
 };
 
 /// An enum of the API.
@@ -41,6 +41,8 @@ named! {
     EncryptionAlgorithm "ENCRYPTION_ALGORITHM_",
     ExportPolicy "EXPORT_POLICY_",
     HashAlgorithm "HASH_ALGORITHM_",
+    ImportJobState "IMPORT_JOB_STATE_",
+    ImportMethod "IMPORT_METHOD_",
     KeyOrigin "KEY_ORIGIN_",
     KeyPurpose "KEY_PURPOSE_",
     KeyState "KEY_STATE_",
@@ -93,6 +95,14 @@ pub(super) const PURPOSES: [&str; 4] = ["sign-verify", "encrypt-decrypt", "mac",
 /// The hash functions that a secret can be derived with.
 pub(super) const HKDF_HASHES: [&str; 3] = ["sha256", "sha384", "sha512"];
 
+/// The ways to wrap material, the one that takes every key and is the fastest first.
+pub(super) const IMPORT_METHODS: [&str; 4] = [
+    "rsa-oaep-3072-sha256-aes-256",
+    "rsa-oaep-4096-sha256-aes-256",
+    "rsa-oaep-3072-sha256",
+    "rsa-oaep-4096-sha256",
+];
+
 /// Reads an encryption algorithm on the command line.
 pub(super) fn encryption_parser() -> impl TypedValueParser<Value = EncryptionAlgorithm> {
     parser::<EncryptionAlgorithm, { KnownCipher::ALL.len() }>(KnownCipher::ALL.map(KnownCipher::name))
@@ -125,6 +135,7 @@ mod tests {
         assert!(ENCODINGS.iter().all(|name| parse::<SignatureEncoding>(name).is_some()));
         assert!(PUBLIC_KEY_FORMATS.iter().all(|name| parse::<PublicKeyFormat>(name).is_some()));
         assert!(PROTECTION_LEVELS.iter().all(|name| parse::<ProtectionLevel>(name).is_some()));
+        assert!(IMPORT_METHODS.iter().all(|name| parse::<ImportMethod>(name).is_some()));
         assert!(PURPOSES.iter().all(|name| parse::<KeyPurpose>(name).is_some()));
         assert!(HKDF_HASHES.iter().all(|name| HASHES.contains(name)));
         for algorithm in KnownCipher::ALL {
@@ -146,6 +157,8 @@ mod tests {
         check::<EncryptionAlgorithm>();
         check::<ExportPolicy>();
         check::<HashAlgorithm>();
+        check::<ImportJobState>();
+        check::<ImportMethod>();
         check::<KeyOrigin>();
         check::<KeyPurpose>();
         check::<KeyState>();

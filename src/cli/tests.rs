@@ -4,6 +4,7 @@
 mod audit;
 mod bulk;
 mod cipher;
+mod import;
 mod secrets;
 mod token;
 

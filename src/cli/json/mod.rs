@@ -6,9 +6,11 @@
 //! without `..`, so that a field that is new in the API is decided on here.
 
 mod backend;
+mod import_job;
 mod key;
 
 pub(super) use self::{
     backend::BackendView,
+    import_job::ImportJobView,
     key::{KeyView, VersionView},
 };

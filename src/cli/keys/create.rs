@@ -13,7 +13,8 @@ use crate::{
         time::{Span, Time},
     },
     proto::{
-        CreateKeyRequest, EncryptionAlgorithm, KeyParams, KeyPurpose, ProtectionLevel, SignatureAlgorithm,
+        CreateKeyRequest, EncryptionAlgorithm, KeyParams, KeyPurpose, KeyResponse, ProtectionLevel,
+        SignatureAlgorithm,
     },
 };
 
@@ -83,13 +84,26 @@ pub(in crate::cli) struct Args {
 }
 
 pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, Error> {
-    let only_public_key = args.public_key_out == Some(Place::Standard);
-    if only_public_key && context.is_json() {
-        let why = "the JSON and the public key cannot both go to stdout; name a file for one of them";
-        return Err(Error::Usage(why.into()));
-    }
     let request = request(&args)?;
+    args.check(context)?;
     let key = context.connect().await?.create_key(request).await?;
+    tell(&args, key, context)
+}
+
+impl Args {
+    /// Refuses what cannot be told.
+    pub(super) fn check(&self, context: &Context<'_>) -> Result<(), Error> {
+        if self.public_key_out == Some(Place::Standard) && context.is_json() {
+            let why = "the JSON and the public key cannot both go to stdout; name a file for one of them";
+            return Err(Error::Usage(why.into()));
+        }
+        Ok(())
+    }
+}
+
+/// Shows the key that was made.
+pub(super) fn tell(args: &Args, key: KeyResponse, context: &mut Context<'_>) -> Result<Exit, Error> {
+    let only_public_key = args.public_key_out == Some(Place::Standard);
     if args.validate_only {
         context.terminal.remark("the key could be made; nothing was made\n");
     }
@@ -108,7 +122,7 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
     Ok(Exit::Success)
 }
 
-fn request(args: &Args) -> Result<CreateKeyRequest, Error> {
+pub(super) fn request(args: &Args) -> Result<CreateKeyRequest, Error> {
     Ok(CreateKeyRequest {
         key_type: args.key_type.clone(),
         metadata: by_name(&args.labels)?,

@@ -1,7 +1,10 @@
 //! `skms keys`: keys as people see them. One command a file.
 
 mod create;
+mod csr;
 mod get;
+mod import;
+mod import_job;
 mod list;
 mod public;
 mod rotate;
@@ -13,11 +16,16 @@ mod versions;
 
 use super::{Context, Error, Exit};
 
-/// Make, show, list, change, rotate and destroy keys
+/// Make, import, show, list, change, rotate and destroy keys
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     Create(create::Args),
+    Csr(csr::Args),
     Get(get::Args),
+    Import(import::Args),
+    /// Make and show import jobs, under whose public keys others wrap what they send
+    #[command(subcommand)]
+    ImportJob(import_job::Command),
     List(list::Args),
     Public(public::Args),
     Rotate(rotate::Args),
@@ -40,7 +48,10 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, Error> {
     match command {
         Command::Create(args) => create::run(args, context).await,
+        Command::Csr(args) => csr::run(args, context).await,
         Command::Get(args) => get::run(args, context).await,
+        Command::Import(args) => import::run(args, context).await,
+        Command::ImportJob(command) => import_job::run(command, context).await,
         Command::List(args) => list::run(args, context).await,
         Command::Public(args) => public::run(args, context).await,
         Command::Rotate(args) => rotate::run(args, context).await,
