@@ -42,6 +42,10 @@ fn cases(point: &str) -> Vec<Case> {
         "create-key.activated" => vec![(Call::Create, 0, All)],
         "rotate-key.intent-written" | "rotate-key.material-made" => vec![(Call::Rotate, 0, Nothing)],
         "rotate-key.activated" => vec![(Call::Rotate, 0, All)],
+        "import-key.intent-written" | "import-key.material-made" => vec![(Call::Import, 0, Nothing)],
+        "import-key.activated" => vec![(Call::Import, 0, All)],
+        // Visited by the module `import`, which can ask for a job.
+        "create-import-job.intent-written" | "create-import-job.material-made" => Vec::new(),
         "catalog.before-commit" => of([Nothing, Nothing]),
         "catalog.after-commit" | "audit.before-write" | "audit.after-write" => of([Nothing, All]),
         other => panic!("no case for the failpoint {other}"),
@@ -109,10 +113,11 @@ async fn visit(
 ) {
     let what = format!("{point}, {call:?}, pass {pass}");
     let key = match call {
-        Call::Create => format!("{point}-{number}"),
+        Call::Create | Call::Import => format!("{point}-{number}"),
         Call::Rotate => "rotated".to_owned(),
     };
-    let ask = Ask::new(call, &key, backend);
+    // Not every device takes keys over.
+    let ask = Ask::new(call, &key, if call == Call::Import { "soft" } else { backend });
 
     let armed = format!("{point}={}*off->return", earlier + pass);
     let mut gateway = home.start_with([("FAILPOINTS", armed.into())]);

@@ -120,7 +120,7 @@ fn spoiled_params() -> Vec<Row> {
         ("destruction in eleven years", |p| p.destroy_scheduled_duration = Some(span(347_000_000)), DESTROY),
         ("wrapped export", |p| p.export_policy = 2, "FIELD_INVALID params.export_policy"),
         ("an unknown export policy", |p| p.export_policy = 3, "FIELD_INVALID params.export_policy"),
-        ("import only", |p| p.import_only = true, "FIELD_INVALID params.import_only"),
+        ("import only", |p| p.import_only = true, "PARAMETER_NOT_APPLICABLE params.import_only"),
         (
             "a beginning before 1970",
             |p| p.not_before_time = Some(time(-1)),

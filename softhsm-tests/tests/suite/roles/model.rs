@@ -89,6 +89,9 @@ const ROLES: [(&str, &[Action]); 6] = [
             Action::MarkKeyCompromised,
             Action::ScheduleKeyDestruction,
             Action::SetPrimaryVersion,
+            Action::CreateImportJob,
+            Action::GetImportJob,
+            Action::ImportKey,
             Action::ListBackends,
             Action::GetBackend,
             Action::GetServerInfo,
@@ -103,6 +106,7 @@ const ROLES: [(&str, &[Action]); 6] = [
             Action::ListKeys,
             Action::SignMessage,
             Action::VerifySignature,
+            Action::CreateCsr,
             Action::GenerateMac,
             Action::VerifyMac,
             Action::GetServerInfo,
@@ -207,9 +211,12 @@ impl Who {
         }
         match (action, action.target()) {
             // A key that is made is of its maker's tenant.
+            // Nobody has an import job.
+            (Action::GetImportJob, _) => "NotFound IMPORT_JOB_NOT_FOUND",
             (Action::CreateKey, _) | (_, Target::Gateway | Target::Nothing) => "ok",
             (_, Target::Key) if !self.may(action, key) => "PermissionDenied KEY_ACCESS_DENIED",
             (_, Target::Key) if key.about.is_none() => "NotFound KEY_NOT_FOUND",
+            (Action::ImportKey, Target::Key) => "NotFound IMPORT_JOB_NOT_FOUND",
             // The keys of the model sign, and that is all.
             (action, Target::Key) if USES_OTHERS.contains(&action) => {
                 "FailedPrecondition KEY_PURPOSE_MISMATCH"

@@ -148,6 +148,25 @@ pub(crate) fn body(rpc: Rpc) -> Bytes {
             ..Default::default()
         }
         .encode_to_vec(),
+        Rpc::CreateImportJob => proto::CreateImportJobRequest {
+            method: proto::ImportMethod::RsaOaep3072Sha256.into(),
+            validate_only: true,
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        Rpc::GetImportJob => proto::GetImportJobRequest { import_job_id: "none".into() }.encode_to_vec(),
+        Rpc::ImportKey => proto::ImportKeyRequest {
+            key_type: "aes-256".into(),
+            material: Some(proto::import_key_request::Material::Plain(vec![7; 32].into())),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        Rpc::CreateCertificateSigningRequest => proto::CreateCertificateSigningRequestRequest {
+            key_id: KEY.into(),
+            subject: "CN=a".into(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
         Rpc::GenerateRandom => {
             proto::GenerateRandomRequest { length_bytes: 32, ..Default::default() }.encode_to_vec()
         }
