@@ -61,22 +61,22 @@ pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<E
                 validate_only: false,
             };
             let job = context.connect().await?.create_import_job(request).await?;
-            tell(job, args.public_key_out, context)
+            tell(job, args.public_key_out.as_ref(), context)
         }
         Command::Get(args) => {
             let job = context.connect().await?.import_job(&args.id).await?;
-            tell(job, args.public_key_out, context)
+            tell(job, args.public_key_out.as_ref(), context)
         }
     }
 }
 
-fn tell(job: ImportJob, out: Option<Place>, context: &mut Context<'_>) -> Result<Exit, Error> {
-    if let Some(place) = &out {
+fn tell(job: ImportJob, out: Option<&Place>, context: &mut Context<'_>) -> Result<Exit, Error> {
+    if let Some(place) = out {
         place.write(show::pem(&job.public_key).as_bytes(), context.terminal)?;
     }
     if context.is_json() {
         context.terminal.print_json(&ImportJobView::from(job))?;
-    } else if out != Some(Place::Standard) {
+    } else if out != Some(&Place::Standard) {
         context.terminal.print(details(job))?;
     }
     Ok(Exit::Success)
