@@ -23,7 +23,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument as _;
 
 use crate::{
-    audit::{self, Facts, Outcome, Phase, Record},
+    audit::{self, Outcome, Phase, Record},
     auth::{Call, Caller},
     backends::{BackendInfo, Backends, Devices},
     model::{Action, BackendName, Key, KeyId, Reason},
@@ -32,7 +32,10 @@ use crate::{
     telemetry::{Step, metrics},
 };
 
-pub use crate::rates::{Exceeded, Work};
+pub use crate::{
+    audit::Facts,
+    rates::{Exceeded, Work},
+};
 
 /// What an action is on.
 #[derive(Clone, Debug)]
@@ -274,7 +277,9 @@ impl Pass {
                 self.facts.lock().denied = (action != self.action).then(|| action.name());
                 return Judged { decision, refused: Some(self.refused(action, subject)) };
             }
-            if self.also.is_empty() {
+            // What may be done with a key that does not exist ends with being told so, and
+            // with nothing else that a hidden key would not end with as well.
+            if self.also.is_empty() || matches!(subject, Subject::Missing(_)) {
                 return Judged { decision, refused: None };
             }
             all.extend(decision.policies.iter().cloned());

@@ -133,6 +133,9 @@ pub struct Facts {
     /// The import job that it was about, or under which material was wrapped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub import_job: Option<KeyId>,
+    /// The version of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_version: Option<u32>,
     /// The names of an encryption context, without their values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub context_names: Vec<String>,

@@ -51,7 +51,9 @@ impl Store {
 
 /// Whether a verb, or another primary, came to anything.
 fn is_changed(before: &Key, after: &Key) -> bool {
-    let states = |key: &Key| key.versions.iter().map(|version| version.state).collect::<Vec<_>>();
+    let states = |key: &Key| {
+        key.versions.iter().map(|version| (version.state, version.compromised)).collect::<Vec<_>>()
+    };
     before.primary != after.primary || states(before) != states(after)
 }
 
@@ -71,7 +73,7 @@ pub(super) fn put(
         }
     }
     for (old, new) in before.versions.iter().zip(&after.versions) {
-        if old.state == new.state {
+        if (old.state, old.compromised) == (new.state, new.compromised) {
             continue;
         }
         if old.state == State::DestroyScheduled

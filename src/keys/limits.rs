@@ -60,7 +60,7 @@ impl Limits {
     /// The most names of an encryption context.
     pub const CONTEXT_ENTRIES: usize = 64;
     /// The longest name of an encryption context, in bytes.
-    pub const CONTEXT_NAME_BYTES: usize = 256;
+    pub const CONTEXT_NAME_BYTES: usize = 63;
     /// The longest value of an encryption context, in bytes.
     pub const CONTEXT_VALUE_BYTES: usize = 1024;
     /// The most of what is authenticated and not encrypted, in bytes.

@@ -177,6 +177,12 @@ impl Key {
             .map_or(State::PendingGeneration, |version| version.state)
     }
 
+    /// Whether a version of it may be material that was made elsewhere.
+    #[must_use]
+    pub fn takes_imports(&self) -> bool {
+        self.import_only || self.versions.iter().all(|version| version.origin == Origin::Imported)
+    }
+
     /// What a backend must know to make a version of it.
     #[must_use]
     pub fn spec(&self) -> KeySpec {

@@ -170,6 +170,8 @@ impl Version {
         let state = match verb.on(self.state) {
             Effect::Refused => return Err(Why::State(self.state)),
             Effect::Stays => return Ok(None),
+            Effect::Taints if self.compromised.is_some() => return Ok(None),
+            Effect::Taints => return Ok(Some(Self { compromised: Some(now), ..self.clone() })),
             Effect::Becomes(state) => state,
             // From then on the material may be gone.
             Effect::Returns if self.destroys.is_none_or(|destroys| destroys <= now) => {

@@ -88,6 +88,9 @@ pub enum Effect {
     /// It gets back the state that it had: compromised, where it was that, else
     /// disabled. Nothing comes back into use without a second thought.
     Returns,
+    /// It keeps its state, and is known to others from now on: called off, it is
+    /// compromised.
+    Taints,
     /// It is already as it is meant to be: done, and nothing changes.
     Stays,
     /// The verb does not apply; the state is the reason.
@@ -109,7 +112,7 @@ impl Verb {
     /// enabled when the device has made it, and by no verb.
     #[must_use]
     pub const fn on(self, state: State) -> Effect {
-        use Effect::{Becomes, Refused, Returns, Stays};
+        use Effect::{Becomes, Refused, Returns, Stays, Taints};
         use State as S;
         match (self, state) {
             (Self::Enable, S::Disabled) => Becomes(S::Enabled),
@@ -118,6 +121,7 @@ impl Verb {
             (Self::Disable, S::Disabled) => Stays,
             (Self::MarkCompromised, S::Enabled | S::Disabled) => Becomes(S::Compromised),
             (Self::MarkCompromised, S::Compromised) => Stays,
+            (Self::MarkCompromised, S::DestroyScheduled) => Taints,
             (Self::ScheduleDestruction, S::Enabled | S::Disabled | S::Compromised) => {
                 Becomes(S::DestroyScheduled)
             }
@@ -131,7 +135,6 @@ impl Verb {
             (Self::Destroy, S::Destroyed) => Stays,
             (Self::Enable, S::Compromised | S::DestroyScheduled)
             | (Self::Disable, S::Compromised | S::DestroyScheduled)
-            | (Self::MarkCompromised, S::DestroyScheduled)
             | (Self::Destroy, S::Enabled | S::Disabled | S::Compromised)
             | (
                 Self::Enable | Self::Disable | Self::MarkCompromised | Self::Restore | Self::Destroy,
@@ -176,7 +179,7 @@ mod tests {
         match verb.on(state) {
             Effect::Becomes(next) => vec![next],
             Effect::Returns => vec![State::Disabled, State::Compromised],
-            Effect::Stays | Effect::Refused => Vec::new(),
+            Effect::Taints | Effect::Stays | Effect::Refused => Vec::new(),
         }
     }
 

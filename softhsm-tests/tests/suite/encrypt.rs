@@ -266,6 +266,56 @@ async fn a_compromised_version_decrypts_only_where_that_is_asked_for_and_allowed
     }
 }
 
+/// Whatever is asked in addition: who may not see a key is told what it would be told if
+/// there were none.
+#[tokio::test]
+async fn what_is_asked_in_addition_does_not_tell_hidden_from_missing() {
+    let home = Home::software(PROGRAM);
+    std::fs::write(
+        home.path().join("policies/user.cedar"),
+        r#"@id("user") permit (principal in Role::"user", action in [Action::"decrypt", Action::"generate-data-key",
+               Action::"re-encrypt-from", Action::"re-encrypt-to"], resource);
+           @id("hidden") forbid (principal in Role::"user", action, resource is Key)
+               when { resource.hasTag("hidden") };"#,
+    )
+    .unwrap();
+    let gateway = home.start();
+    let client = gateway.client().await;
+    let mut request = create("aes-256", "hidden", "");
+    request.metadata.insert("hidden".into(), "yes".into());
+    client.create_key(request).await.unwrap();
+    client.create_key(create("aes-256", "seen", "")).await.unwrap();
+    let user = gateway.client_of(&home.idp().token("user", &["user"])).await;
+    let told = |outcome: Result<(), skms::client::Error>, key: &str| {
+        let error = outcome.unwrap_err();
+        let failure = error.failure().unwrap();
+        format!("{:?} {:?} {}", failure.code, failure.reason, failure.message).replace(key, "KEY")
+    };
+    let ask = async |key: &str| {
+        let mut answers = Vec::new();
+        let all = proto::DecryptRequest { accept_compromised: true, ..decrypt(key, b"none", None) };
+        answers.push(told(user.decrypt(all).await.map(drop), key));
+        let data_key = proto::GenerateDataKeyRequest {
+            key_id: key.into(),
+            size: Some(Size::LengthBytes(32)),
+            plaintext_mode: proto::PlaintextMode::Include.into(),
+            ..Default::default()
+        };
+        answers.push(told(user.generate_data_key(data_key).await.map(drop), key));
+        for (from, to) in [(key, "seen"), ("seen", key), (key, "nobody"), ("nobody", key)] {
+            let request = proto::ReEncryptRequest {
+                ciphertext: "none".into(),
+                source_key_id: from.into(),
+                destination_key_id: to.into(),
+                ..Default::default()
+            };
+            answers.push(told(user.reencrypt(request).await.map(drop), key));
+        }
+        answers
+    };
+    assert_eq!(ask("hidden").await, ask("absent").await);
+}
+
 #[tokio::test]
 async fn a_data_key_comes_in_the_clear_only_to_those_who_may_see_it() {
     let home = Home::new(PROGRAM);

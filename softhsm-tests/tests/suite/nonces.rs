@@ -80,6 +80,31 @@ async fn no_nonce_is_used_twice_however_often_the_gateway_is_killed() {
     assert_eq!(gateway.client().await.decrypt(request).await.unwrap().plaintext, "text");
 }
 
+/// A catalog that was put back counts again from where it was.
+#[tokio::test]
+async fn a_catalog_that_was_put_back_makes_no_nonce_again() {
+    if skms_tests::softhsm::left_out() {
+        return;
+    }
+    let home = Home::new(PROGRAM);
+    let gateway = home.start();
+    gateway.client().await.create_key(create("aes-256", "key", "hsm")).await.unwrap();
+    assert!(gateway.stop().await.success());
+    let (catalog, copy) = (home.path().join("catalog.db"), home.path().join("catalog.copy"));
+    std::fs::copy(&catalog, &copy).unwrap();
+    let mut seen = BTreeSet::new();
+    for _ in 0..3 {
+        std::fs::copy(&copy, &catalog).unwrap();
+        let gateway = home.start();
+        let client = gateway.client().await;
+        for _ in 0..10 {
+            let made = client.encrypt(encrypt()).await.unwrap().ciphertext;
+            assert!(seen.insert(made.slice(NONCE)), "a nonce came twice");
+        }
+        assert!(gateway.stop().await.success());
+    }
+}
+
 /// SP 800-38D §8.3: there is an end to what one key may encrypt.
 #[tokio::test]
 async fn a_version_that_has_encrypted_enough_stops_and_still_decrypts() {

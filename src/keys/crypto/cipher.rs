@@ -12,7 +12,7 @@ use skms_backend::{
 use super::{
     Aad, Ready, asked,
     envelope::{Envelope, Header, Suite},
-    fits, of_device, only,
+    fits, fits_device, of_device, only,
 };
 use crate::{
     gate::{Permit, Work},
@@ -80,7 +80,7 @@ impl Keyring {
             permit.charge(Work::Verify, key, version.protection_level)?;
             oaep(&version, algorithm, plaintext, fields)?
         } else {
-            self.authenticated(permit, key, &version, algorithm, (plaintext, aad)).await?
+            self.authenticated(permit, key, &version, algorithm, (plaintext, aad), fields).await?
         };
         Ok(Sealed { version, algorithm, ciphertext })
     }
@@ -92,8 +92,10 @@ impl Keyring {
         version: &Version,
         algorithm: EncryptionAlgorithm,
         (plaintext, aad): (&Bytes, &Aad),
+        fields: Fields,
     ) -> Result<Bytes, Error> {
         let salting = offered(permit, key, version, algorithm)?;
+        fits_device(permit, version, fields.input, plaintext.len())?;
         // Whoever else has the key may be counting the same nonces.
         if salting == Salting::Nonce && version.origin == Origin::Imported {
             return Err(Error::DecryptsOnly { key: key.id.clone(), version: version.number });
@@ -104,7 +106,7 @@ impl Keyring {
         let mut tries = 0;
         loop {
             // A second try is another message, with a salt of its own.
-            let salt = self.salt(permit, key, version, salting).await?;
+            let salt = self.salt(key, version, salting).await?;
             let suite = Suite { algorithm, salting };
             let header =
                 Header { suite, context: aad.is_context(), uid: key.uid, version: version.number, salt };
@@ -131,13 +133,7 @@ impl Keyring {
         }
     }
 
-    async fn salt(
-        &self,
-        permit: &Permit,
-        key: &Key,
-        version: &Version,
-        salting: Salting,
-    ) -> Result<Bytes, Error> {
+    async fn salt(&self, key: &Key, version: &Version, salting: Salting) -> Result<Bytes, Error> {
         match salting {
             Salting::Derived => {
                 let mut salt = [0; Salting::Derived.bytes()];
@@ -145,7 +141,7 @@ impl Keyring {
                 rand::fill(&mut salt).map_err(failed)?;
                 Ok(Bytes::copy_from_slice(&salt))
             }
-            Salting::Nonce => self.nonce(permit, key, version).await,
+            Salting::Nonce => self.nonce(key, version).await,
         }
     }
 

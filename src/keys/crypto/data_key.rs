@@ -57,7 +57,7 @@ pub struct DataKeyMade {
     pub wrapped: Option<Bytes>,
 }
 
-const FIELDS: Fields = Fields { input: "key_id", aad: "additional_authenticated_data", algorithm: "key_id" };
+const FIELDS: Fields = Fields { input: "size", aad: "additional_authenticated_data", algorithm: "key_id" };
 
 impl Keyring {
     /// Makes a data key. To see it in the clear, or to have it encrypted to somebody,

@@ -6,7 +6,7 @@ use aws_lc_rs::constant_time;
 use bytes::Bytes;
 use skms_backend::{Operation, ProtectionLevel};
 
-use super::{Ready, asked, fits, of_device, only};
+use super::{Ready, asked, fits, fits_device, of_device, only};
 use crate::{
     gate::{Permit, Work},
     keys::{Call, Error, Keyring, known, sign::may_sign, verify::candidates},
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What to make a code of.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct GenerateMac {
     /// The id or an alias of the key.
     pub key: KeyId,
@@ -38,7 +38,7 @@ pub struct MacMade {
 }
 
 /// What code to check.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct VerifyMac {
     /// The id or an alias of the key.
     pub key: KeyId,
@@ -119,6 +119,7 @@ impl Keyring {
         message: &Bytes,
     ) -> Result<Bytes, Error> {
         let ready = Ready::of(permit, version)?;
+        fits_device(permit, version, "message", message.len())?;
         permit.charge(Work::Cipher, key, version.protection_level)?;
         let ctx = permit.context(self.limits.operation_timeout);
         let (device, at, ctx) = (&ready.device, &ready.key, &ctx);

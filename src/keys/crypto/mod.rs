@@ -39,13 +39,13 @@ pub use self::{
     reencrypt::{ReEncrypt, ReEncrypted},
 };
 use super::{
-    Error,
+    Error, Violation,
     sign::{is_for, named},
     verify::may_process,
 };
 use crate::{
     gate::Permit,
-    model::{Key, Purpose, Version},
+    model::{Key, Purpose, Reason, Version},
 };
 
 /// A version on its device, ready to be asked.
@@ -96,4 +96,16 @@ fn fits(key: &Key, number: u32, wanted: Purpose) -> Result<(), Error> {
         may_process(key, named(key, number)?, true)?;
         Err(other)
     })
+}
+
+/// Refuses what is longer than one call to the device of a version takes.
+fn fits_device(permit: &Permit, version: &Version, field: &str, bytes: usize) -> Result<(), Error> {
+    let limit =
+        permit.capabilities(&version.backend).map_or(0, |capabilities| capabilities.max_message_bytes);
+    if bytes <= limit {
+        return Ok(());
+    }
+    let why = format!("{bytes} bytes are more than the {limit} that the backend takes at once");
+    let violation = Violation::new(field, Reason::PayloadTooLarge, why).about("maxBytes", limit);
+    Err(Error::Invalid { violations: vec![violation] })
 }

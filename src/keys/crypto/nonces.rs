@@ -1,20 +1,21 @@
 //! Nonces for keys that a device uses as they are.
 //!
-//! A nonce is a number that counts up, and is used once. Numbers are taken from the
-//! catalog in blocks, on disk before the first of them is used: what a crash leaves of a
-//! block is lost and never used again.
+//! A nonce is a number that counts up, behind eight random bytes. Numbers are taken from
+//! the catalog in blocks, on disk before the first of them is used: what a crash leaves of
+//! a block is lost and never used again. Each block has random bytes of its own, so that a
+//! catalog that was copied or put back, whose numbers come again, makes other nonces.
 //!
 //! **Invariant:** a number is given out once, whatever happens to the process.
 
 use std::{collections::HashMap, ops::Range};
 
+use aws_lc_rs::rand;
 use bytes::{BufMut, Bytes, BytesMut};
 use parking_lot::Mutex;
 use skms_backend::{KeyTag, Salting};
 use tracing::warn;
 
 use crate::{
-    gate::Permit,
     keys::{Error, Keyring},
     model::{Key, Version},
 };
@@ -28,42 +29,62 @@ pub(in crate::keys) const MOST: u64 = 1 << 32;
 
 /// What is left of the blocks.
 #[derive(Default)]
-pub(in crate::keys) struct Nonces(Mutex<HashMap<KeyTag, Range<u64>>>);
+pub(in crate::keys) struct Nonces {
+    blocks: Mutex<HashMap<KeyTag, Block>>,
+    /// Held while a block is taken, so that many who find none take one.
+    taking: tokio::sync::Mutex<()>,
+}
+
+/// Numbers, and what stands before them.
+struct Block {
+    prefix: [u8; PREFIX],
+    numbers: Range<u64>,
+}
+
+/// What is left of a nonce beside a number of 32 bits.
+const PREFIX: usize = Salting::Nonce.bytes() - size_of::<u32>();
 
 impl Nonces {
-    fn take(&self, tag: KeyTag) -> Option<u64> {
-        self.0.lock().get_mut(&tag)?.next()
+    fn take(&self, tag: KeyTag) -> Option<Bytes> {
+        let mut blocks = self.blocks.lock();
+        let block = blocks.get_mut(&tag)?;
+        let number = u32::try_from(block.numbers.next()?).ok()?;
+        let mut nonce = BytesMut::with_capacity(Salting::Nonce.bytes());
+        nonce.put_slice(&block.prefix);
+        nonce.put_u32(number);
+        Some(nonce.freeze())
     }
 
-    /// Adds a block and takes the first number of it. What is left of another block is
-    /// lost, which costs nothing.
-    fn refill(&self, tag: KeyTag, mut block: Range<u64>) -> Option<u64> {
-        let first = block.next();
-        self.0.lock().insert(tag, block);
-        first
+    /// Adds a block. What is left of another is lost.
+    fn refill(&self, tag: KeyTag, prefix: [u8; PREFIX], numbers: Range<u64>) {
+        self.blocks.lock().insert(tag, Block { prefix, numbers });
     }
 }
 
 impl Keyring {
     /// A nonce that this version has never had.
-    pub(super) async fn nonce(&self, _: &Permit, key: &Key, version: &Version) -> Result<Bytes, Error> {
+    pub(super) async fn nonce(&self, key: &Key, version: &Version) -> Result<Bytes, Error> {
         let Some(tag) = version.key.as_ref().map(|key| key.tag) else {
             return Err(Error::Internal { what: "the version has no tag" });
         };
-        let number = match self.nonces.take(tag) {
-            Some(number) => number,
-            None => {
-                let used_up = || Error::UsedUp { key: key.id.clone(), version: version.number };
-                let block = self.catalog.reserve_nonces(tag, BLOCK, MOST).await?;
-                if block.contains(&WARNED) {
-                    warn!(key = %key.id, version = version.number, "half of all messages; rotate the key");
-                }
-                self.nonces.refill(tag, block).ok_or_else(used_up)?
-            }
-        };
-        let mut nonce = BytesMut::zeroed(Salting::Nonce.bytes() - size_of::<u64>());
-        nonce.put_u64(number);
-        Ok(nonce.freeze())
+        if let Some(nonce) = self.nonces.take(tag) {
+            return Ok(nonce);
+        }
+        let _one = self.nonces.taking.lock().await;
+        // Another may have taken a block meanwhile.
+        if let Some(nonce) = self.nonces.take(tag) {
+            return Ok(nonce);
+        }
+        let mut prefix = [0; PREFIX];
+        rand::fill(&mut prefix).map_err(|_| Error::Internal { what: "the system gives no random bytes" })?;
+        let numbers = self.catalog.reserve_nonces(tag, BLOCK, MOST).await?;
+        if numbers.end > WARNED {
+            let used = numbers.start;
+            warn!(key = %key.id, version = version.number, used, "more than half of all messages; rotate the key");
+        }
+        self.nonces.refill(tag, prefix, numbers);
+        let used_up = || Error::UsedUp { key: key.id.clone(), version: version.number };
+        self.nonces.take(tag).ok_or_else(used_up)
     }
 }
 
@@ -75,10 +96,13 @@ mod tests {
     fn every_number_of_a_block_is_given_out_once() {
         let nonces = Nonces::default();
         let (one, other) = (KeyTag::random().unwrap(), KeyTag::random().unwrap());
+        let nonce =
+            |prefix: u8, number: u8| Some(Bytes::from([&[prefix; PREFIX][..], &[0, 0, 0, number]].concat()));
         assert_eq!(nonces.take(one), None);
-        assert_eq!(nonces.refill(one, 8..11), Some(8));
+        nonces.refill(one, [7; PREFIX], 8..10);
         assert_eq!(nonces.take(other), None);
-        assert_eq!([nonces.take(one), nonces.take(one), nonces.take(one)], [Some(9), Some(10), None]);
-        assert_eq!(nonces.refill(one, 0..0), None);
+        assert_eq!([nonces.take(one), nonces.take(one), nonces.take(one)], [nonce(7, 8), nonce(7, 9), None]);
+        nonces.refill(one, [9; PREFIX], 8..9);
+        assert_eq!([nonces.take(one), nonces.take(one)], [nonce(9, 8), None]);
     }
 }

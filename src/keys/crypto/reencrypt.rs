@@ -10,6 +10,7 @@ use super::{
     cipher::{Asked, Fields},
 };
 use crate::{
+    gate::Facts,
     keys::{Call, Error, Keyring, known},
     model::{Action, Key, KeyId},
 };
@@ -94,12 +95,15 @@ impl Keyring {
                 let asked = Asked { algorithm: request.destination_algorithm, ..Asked::default() };
                 let plaintext = Bytes::copy_from_slice(opened.plaintext.expose());
                 let input = (&plaintext, &request.destination_aad);
-                let sealed = keyring.seal(&permit, &destination, asked, input, DESTINATION).await?;
+                let mut of_source = None;
+                permit.note(|facts| of_source = Some(facts.clone()));
+                let sealed = keyring.seal(&permit, &destination, asked, input, DESTINATION).await;
                 // The record is about the key that the ciphertext was taken from.
                 permit.note(|facts| {
-                    facts.version = Some(opened.version.number);
-                    facts.input_bytes = Some(request.ciphertext.len());
+                    let destination_version = facts.version.filter(|_| sealed.is_ok());
+                    *facts = Facts { destination_version, ..of_source.unwrap_or_default() };
                 });
+                let sealed = sealed?;
                 Ok(ReEncrypted {
                     source_version: opened.version.number,
                     destination_version: sealed.version.number,

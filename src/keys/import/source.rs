@@ -95,6 +95,12 @@ impl Source {
                 let why = format!("the key is of type {}", key.key_type);
                 Err(Error::invalid("key_type", Reason::FieldInvalid, why))
             }
+            // Who imports knows what it imports, and must not put it in the place of what
+            // nobody knows.
+            Self::Imported(..) if !key.takes_imports() => {
+                let why = "the gateway made this key; only one that was imported takes another import";
+                Err(Error::invalid("new_version", Reason::FieldInvalid, why))
+            }
             Self::Generated | Self::Imported(..) => Ok(()),
         }
     }

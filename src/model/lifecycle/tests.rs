@@ -85,6 +85,7 @@ fn holds(key: &Key, verb: Verb, versions: &[u32], after: &Key) {
         match verb.on(old.state) {
             Effect::Becomes(state) if meant => assert_eq!(new.state, state, "{told}"),
             Effect::Returns if meant => assert_eq!(new.state, State::Disabled, "{told}"),
+            Effect::Taints if meant => assert!(new.state == old.state && new.compromised.is_some(), "{told}"),
             _ => assert_eq!(new.state, old.state, "{told}"),
         }
         changed += usize::from(old.state != new.state);
@@ -99,7 +100,8 @@ fn holds(key: &Key, verb: Verb, versions: &[u32], after: &Key) {
     }
     if changed == 0 {
         assert_eq!(states(key), states(after), "{told}");
-        assert!(versions.iter().all(|number| verb.on(key.version(*number).unwrap().state) == Effect::Stays));
+        let rests = |effect| matches!(effect, Effect::Stays | Effect::Taints);
+        assert!(versions.iter().all(|number| rests(verb.on(key.version(*number).unwrap().state))));
     }
     assert_eq!(after.aliases.is_empty(), after.is_gone(), "{told}");
 }
@@ -124,6 +126,15 @@ fn a_whole_key_changes_where_it_may_and_the_primary_says_why_not() {
     assert_eq!(alone.why, Why::Primary);
     let alone = key(2, &[DestroyScheduled; 2]).after(Verb::Restore, &[1], now()).unwrap_err();
     assert_eq!(alone.why, Why::Primary);
+}
+
+#[test]
+fn what_is_marked_while_it_waits_for_its_end_is_compromised_when_it_is_restored() {
+    let key = key(2, &[State::DestroyScheduled, State::Enabled]);
+    let marked = key.after(Verb::MarkCompromised, &[1], now()).unwrap();
+    assert_eq!(states(&marked), [State::DestroyScheduled, State::Enabled]);
+    let restored = marked.after(Verb::Restore, &[1], now()).unwrap();
+    assert_eq!(states(&restored), [State::Compromised, State::Enabled]);
 }
 
 #[test]

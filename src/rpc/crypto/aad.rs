@@ -67,8 +67,10 @@ fn check(fields: &mut Fields, field: &str, context: &proto::EncryptionContext) {
     let mut bytes = 0;
     for (name, value) in entries {
         bytes += name.len() + value.len();
-        if !(1..=Limits::CONTEXT_NAME_BYTES).contains(&name.len()) {
-            let why = format!("a name has 1 to {} bytes", Limits::CONTEXT_NAME_BYTES);
+        // The names stand in the audit log, so they are short and in plain letters.
+        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:/-".contains(&byte));
+        if !plain || !(1..=Limits::CONTEXT_NAME_BYTES).contains(&name.len()) {
+            let why = format!("a name is 1 to {} of `[A-Za-z0-9._:/-]`", Limits::CONTEXT_NAME_BYTES);
             fields.fail(field, Reason::FieldInvalid, why);
         }
         if value.len() > Limits::CONTEXT_VALUE_BYTES {

@@ -1,7 +1,7 @@
 //! GenerateDataKey, GenerateRandom, GenerateMac, VerifyMac and DeriveSharedSecret.
 
 use bytes::Bytes;
-use skms_backend::{Hash, KeyType, PublicKey, Secret};
+use skms_backend::{EncryptionAlgorithm, Hash, KeyType, PublicKey, Secret};
 
 use super::{Service, aad::Given};
 use crate::{
@@ -22,6 +22,10 @@ impl Service {
         let key = fields.required_key_id("key_id", &request.key_id);
         let length = length(&mut fields, request.size);
         let mode = mode(&mut fields, request.plaintext_mode, &request.recipient_public_key);
+        if let (Some(length), Some(PlaintextMode::Wrap(recipient))) = (length, &mode) {
+            let most = EncryptionAlgorithm::RsaOaepSha256.oaep_max_bytes(recipient.key_type());
+            fields.payload("size", length, most.unwrap_or_default());
+        }
         let aad = match request.aad {
             None => Given::Nothing,
             Some(P::AdditionalAuthenticatedData(bytes)) => Given::Bytes(bytes),

@@ -121,6 +121,8 @@ impl Model {
                 (Verb::Compromise, Enabled | Disabled | Compromised) => {
                     (*state, *known) = (Compromised, true);
                 }
+                // Still to be destroyed; but called off, it is what it is marked as.
+                (Verb::Compromise, DestroyScheduled) => *known = true,
                 (Verb::Destroy, _) => *state = DestroyScheduled,
                 (Verb::Restore, DestroyScheduled) => *state = if *known { Compromised } else { Disabled },
                 (Verb::Restore, _) => {}

@@ -86,7 +86,12 @@ fn encrypt() -> Vec<Row> {
         ),
         row(
             "too long a name",
-            |r| r.aad = Some(encrypt_request::Aad::Context(context(1, &"a".repeat(257), "b"))),
+            |r| r.aad = Some(encrypt_request::Aad::Context(context(1, &"a".repeat(64), "b"))),
+            &format!("{invalid} context"),
+        ),
+        row(
+            "a name with a space",
+            |r| r.aad = Some(encrypt_request::Aad::Context(context(1, "a b", "b"))),
             &format!("{invalid} context"),
         ),
         row(
@@ -267,7 +272,7 @@ fn data_keys() -> Vec<Row> {
         row(
             "more than RSA-OAEP takes",
             |r| (r.key_id, r.size) = ("soft.rsa".into(), Some(Size::LengthBytes(191))),
-            "InvalidArgument PAYLOAD_TOO_LARGE key_id",
+            "InvalidArgument PAYLOAD_TOO_LARGE size",
         ),
     ]
 }
