@@ -29,6 +29,7 @@ mod error;
 mod key;
 mod key_type;
 mod public_key;
+mod root_key;
 mod secret;
 mod workers;
 mod x509;
@@ -47,6 +48,7 @@ pub use error::{Class, Error, Operation};
 pub use key::{FoundKey, GeneratedKey, KeyRef, KeySpec, KeyTag, Pin, Selector, SignInput, Signature, Usage};
 pub use key_type::{KeyType, UnknownKeyType};
 pub use public_key::{MalformedPublicKey, PublicKey, PublicNumbers};
+pub use root_key::{MalformedRootKey, RootKey};
 pub use secret::{Secret, SecretRef, SecretRefError};
 pub use workers::{Cost, Device, Observer, Workers, WorkersConfig, WorkersStatus};
 

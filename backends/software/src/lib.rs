@@ -21,7 +21,8 @@ use bytes::Bytes;
 use skms_backend::{
     Capabilities, Class, Cost, DecryptInput, EncryptInput, Encrypted, EncryptionAlgorithm, Error, FoundKey,
     GeneratedKey, KeyAgreement, KeyBackend, KeyRef, KeySpec, KeyTag, Observer, OpContext, Operation,
-    PublicKey, Secret, Selector, SignInput, Signature, SignatureAlgorithm, Usage, Workers, WorkersStatus,
+    PublicKey, RootKey, Secret, Selector, SignInput, Signature, SignatureAlgorithm, Usage, Workers,
+    WorkersStatus,
 };
 
 mod capabilities;
@@ -30,14 +31,13 @@ mod config;
 mod derive;
 mod device;
 mod keys;
-mod master_key;
 mod seal;
 mod sign;
 mod unsealed;
 
 pub use config::Config;
 
-use self::{device::Software, keys::Duty, master_key::MasterKey, seal::Sealer, unsealed::UnsealedKeys};
+use self::{device::Software, keys::Duty, seal::Sealer, unsealed::UnsealedKeys};
 
 /// A backend whose keys are in the memory of this process.
 pub struct SoftwareBackend {
@@ -54,7 +54,7 @@ impl SoftwareBackend {
     /// says what is wrong with the master key and never what it is.
     pub fn open(name: &str, config: &Config, observer: Arc<dyn Observer>) -> Result<Self, Error> {
         let broken = |error: String| Error::new(Class::Broken, Operation::Open).detail(error);
-        let master = MasterKey::read(&config.master_key).map_err(|cause| {
+        let master = RootKey::read(&config.master_key).map_err(|cause| {
             Error::new(Class::Broken, Operation::Open).detail("there is no master key").source(cause)
         })?;
         let sealer = Sealer::new(master).map_err(|error| broken(error.to_string()))?;

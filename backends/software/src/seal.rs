@@ -28,14 +28,10 @@ use aws_lc_rs::{
     rand,
 };
 use bytes::Bytes;
-use skms_backend::{KeyTag, KeyType};
+use skms_backend::{KeyTag, KeyType, RootKey};
 use zeroize::Zeroizing;
 
-use crate::{
-    derive::Length,
-    keys::Duty,
-    master_key::{self, MasterKey},
-};
+use crate::{derive::Length, keys::Duty};
 
 /// What a blob is bound to.
 #[derive(Clone, Copy, Debug)]
@@ -47,12 +43,12 @@ pub(crate) struct Bound {
 
 /// Seals and unseals keys under one master key.
 pub(crate) struct Sealer {
-    master: MasterKey,
+    master: RootKey,
     master_id: [u8; ID_BYTES],
 }
 
 impl Sealer {
-    pub(crate) fn new(master: MasterKey) -> Result<Self, SealError> {
+    pub(crate) fn new(master: RootKey) -> Result<Self, SealError> {
         let mut master_id = [0; ID_BYTES];
         derive(&Salt::none(HKDF_SHA256), &master, ID_INFO, &mut master_id)?;
         Ok(Self { master, master_id })
@@ -106,13 +102,13 @@ impl Sealer {
     }
 
     fn key_for(&self, salt: &[u8; SALT_BYTES]) -> Result<LessSafeKey, SealError> {
-        let mut key = Zeroizing::new([0; master_key::BYTES]);
+        let mut key = Zeroizing::new([0; RootKey::BYTES]);
         derive(&Salt::new(HKDF_SHA256, salt), &self.master, KEY_INFO, &mut *key)?;
         Ok(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*key)?))
     }
 }
 
-fn derive(salt: &Salt, master: &MasterKey, info: &[u8], output: &mut [u8]) -> Result<(), Unspecified> {
+fn derive(salt: &Salt, master: &RootKey, info: &[u8], output: &mut [u8]) -> Result<(), Unspecified> {
     salt.extract(master.expose()).expand(&[info], Length(output.len()))?.fill(output)
 }
 

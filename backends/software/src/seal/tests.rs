@@ -14,7 +14,7 @@ const KEY_TYPE: KeyType = KeyType::EcP256;
 pub(crate) fn sealer(number: u8) -> Sealer {
     let mut master = [number; 32];
     master[0] = !number;
-    Sealer::new(MasterKey::parse(&Secret::new(master.to_vec())).unwrap()).unwrap()
+    Sealer::new(RootKey::parse(&Secret::new(master.to_vec())).unwrap()).unwrap()
 }
 
 fn bound() -> Bound {
@@ -38,7 +38,7 @@ const VERSION_1: &str = concat!(
 #[test]
 fn a_key_sealed_by_version_1_signs_as_its_specification_says() {
     let master: Vec<u8> = (0..32).collect();
-    let sealer = Sealer::new(MasterKey::parse(&Secret::new(master)).unwrap()).unwrap();
+    let sealer = Sealer::new(RootKey::parse(&Secret::new(master)).unwrap()).unwrap();
     let blob = hex::decode(VERSION_1).unwrap();
     let pkcs8 = sealer.unseal(Bound { key_type: KeyType::Ed25519, ..bound() }, &blob).unwrap();
     let key = Material::read(KeyType::Ed25519, Duty::Sign, &pkcs8).unwrap();
