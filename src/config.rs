@@ -135,7 +135,7 @@ impl Config {
 
     /// The database, the log and its anchors must not write over each other.
     fn same_file(&self) -> Vec<BadValue> {
-        let catalog = ["", "-wal", "-shm", "-journal"].map(|end| {
+        let catalog = ["", "-wal", "-shm", "-journal", "-nonces"].map(|end| {
             let mut path = self.catalog.path.clone().into_os_string();
             path.push(end);
             plain(Path::new(&path))

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, OpenOptions},
-    ops::Range,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,7 +16,7 @@ use skms_backend::{GeneratedKey, KeyTag};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Begun, Error, Expected, Idempotency, REQUEST_ID_LIFETIME, rows, view::Change};
+use super::{Begun, Error, Expected, Idempotency, REQUEST_ID_LIFETIME, home, rows, view::Change};
 use crate::{
     failpoint,
     model::{Key, KeyId, Refused, State, Version, Why},
@@ -31,6 +30,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("sql/0004_lifecycle.sql")),
     M::up(include_str!("sql/0005_cryptography.sql")),
     M::up(include_str!("sql/0006_import_jobs.sql")),
+    M::up(include_str!("sql/0007_home.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
@@ -79,19 +79,26 @@ impl Store {
             ) => Error::Newer { path: path.to_owned() },
             source => Error::Migrate { source },
         })?;
-        let made = connection
-            .execute("INSERT OR IGNORE INTO catalog VALUES (1, ?1, 0)", [Uuid::new_v4().to_string()])?;
+        let made = connection.execute(
+            "INSERT OR IGNORE INTO catalog (id, instance_id, revision) VALUES (1, ?1, 0)",
+            [Uuid::new_v4().to_string()],
+        )?;
         if made > 0 {
             warn!(path = %path.display(), "made a new, empty catalog");
         }
         let instance: String =
             connection.query_row("SELECT instance_id FROM catalog", [], |row| row.get(0))?;
         let instance = instance.parse().map_err(|_| Error::Unreadable { what: "instance id" })?;
+        home::settle(&mut connection, path)?;
         Ok(Self { connection, instance, path: path.to_owned(), file })
     }
 
     pub(super) const fn instance(&self) -> Uuid {
         self.instance
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) const fn connection(&self) -> &Connection {
@@ -248,27 +255,6 @@ impl Store {
             Error::KeyMissing => Ok(Written { value: true, changes: vec![Change::Removed(id.clone())] }),
             error => Err(error),
         })
-    }
-
-    pub(super) fn reserve_nonces(
-        &mut self,
-        tag: KeyTag,
-        count: u64,
-        most: u64,
-    ) -> Result<Written<Range<u64>>, Error> {
-        let transaction = self.begin()?;
-        let next: Option<i64> = transaction
-            .query_row("SELECT next FROM nonces WHERE tag = ?1", [tag.as_bytes()], |row| row.get(0))
-            .optional()?;
-        let first = next.and_then(|next| u64::try_from(next).ok()).unwrap_or_default().min(most);
-        let end = first.saturating_add(count).min(most);
-        transaction.execute(
-            "INSERT INTO nonces VALUES (?1, ?2) ON CONFLICT (tag) DO UPDATE SET next = excluded.next",
-            params![tag.as_bytes(), rows::signed(end)],
-        )?;
-        failpoint::reached("catalog.before-commit");
-        transaction.commit()?;
-        Ok(Written { value: first..end, changes: Vec::new() })
     }
 
     pub(super) fn withdrawn(&self) -> Result<Written<BTreeSet<KeyTag>>, Error> {

@@ -2,6 +2,7 @@
 
 mod anchors;
 mod disk;
+mod home;
 mod lifecycle;
 mod requests;
 mod rotation;
