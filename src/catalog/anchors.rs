@@ -1,23 +1,16 @@
 //! Checkpoints of the audit log, kept here because whoever can change the log cannot
 //! change the catalog as easily.
 
-use std::{
-    fs, io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
-use uuid::Uuid;
+use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{Catalog, Error, rows, store::Store};
+use super::{Catalog, Error, rows, snapshot::Copy, store::Store};
 use crate::model::Anchor;
 
 /// How many are kept: weeks without load, an hour under load. A tail is judged by the
 /// last of them, and what is before them by those.
 const KEPT: u32 = 10_000;
-/// How often a catalog is copied that is written meanwhile.
-const TRIES: u32 = 20;
 
 impl Catalog {
     /// The anchor with the highest number. Blocks.
@@ -75,9 +68,7 @@ impl Store {
 /// cannot be read.
 pub fn anchors(path: &Path) -> Result<Vec<Anchor>, Error> {
     let copy = Copy::of(path).map_err(|source| Error::Open { path: path.to_owned(), source })?;
-    let connection = Connection::open(copy.file())?;
-    // The index of the write-ahead log stays in memory.
-    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    let connection = copy.open()?;
     let mut statement = connection.prepare("SELECT * FROM audit_anchors ORDER BY sequence")?;
     let anchors = statement.query_map([], anchor)?.collect::<Result<_, _>>()?;
     Ok(anchors)
@@ -92,53 +83,4 @@ fn anchor(row: &Row<'_>) -> rusqlite::Result<Anchor> {
         signature: row.get("signature")?,
         time: rows::time(row.get("at")?),
     })
-}
-
-/// A copy of a catalog, in a directory of its own that nobody else may read. It is
-/// removed with this.
-struct Copy(PathBuf);
-
-impl Copy {
-    fn of(path: &Path) -> io::Result<Self> {
-        let copy = Self(std::env::temp_dir().join(format!("skms-{}", Uuid::new_v4())));
-        fs::DirBuilder::new().mode(0o700).create(&copy.0)?;
-        let log = with_wal(path);
-        for _ in 0..TRIES {
-            let before = (state(path)?, state(&log).ok());
-            fs::copy(path, copy.file())?;
-            match fs::copy(&log, with_wal(&copy.file())) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                copied => drop(copied?),
-            }
-            // Neither was written while it was copied.
-            if before == (state(path)?, state(&log).ok()) {
-                return Ok(copy);
-            }
-        }
-        Err(io::Error::new(io::ErrorKind::ResourceBusy, "it is being written all the time; try again"))
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.join("catalog.db")
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        // What is left over there does no harm.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// The write-ahead log of a database.
-fn with_wal(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
-    name.into()
-}
-
-/// What changes when a file is written.
-fn state(path: &Path) -> io::Result<(u64, u64, i64, i64)> {
-    let about = fs::metadata(path)?;
-    Ok((about.ino(), about.size(), about.mtime(), about.mtime_nsec()))
 }

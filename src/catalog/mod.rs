@@ -23,7 +23,9 @@ mod home;
 mod idempotency;
 mod jobs;
 mod nonces;
+mod restore;
 mod rows;
+mod snapshot;
 mod store;
 mod view;
 
@@ -40,6 +42,8 @@ pub use self::change::{Amendment, Change};
 pub use self::config::Config;
 pub use self::idempotency::{Idempotency, REQUEST_ID_LIFETIME};
 pub use self::jobs::BegunJob;
+pub use self::restore::{Place as RestorePlace, RestoreError, Restored, restore};
+pub use self::snapshot::{Scratch, Snapshot};
 pub use self::view::{Due, Task};
 use self::{store::Store, view::View};
 use crate::model::{BackendName, Key, KeyId, Labels, Order, Place, Refused, Version};

@@ -5,6 +5,7 @@ mod disk;
 mod home;
 mod lifecycle;
 mod requests;
+mod restore;
 mod rotation;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
