@@ -41,6 +41,7 @@
 //! | [`server`], [`config`], [`reload`], [`health`], [`shutdown`] | how it is put together and runs |
 //! | [`telemetry`], [`admin`] | what it says of itself: log, metrics, traces, readiness |
 //! | [`client`], [`cli`] | the other side of the wire |
+//! | [`backup`] | the catalog in one encrypted file, and back |
 //!
 //! The backends are crates of their own under `backends/`; their contract is
 //! [`skms_backend`].
@@ -96,6 +97,9 @@
 //!   compares the two).
 //! * **a metric:** `telemetry/metrics.rs`, its method in `telemetry/metrics/events.rs`,
 //!   and its name in `telemetry/metrics.txt` (a test compares the two).
+//! * **a table or a column of the catalog:** a step in `catalog/sql/`, and in
+//!   `catalog/restore/merge.rs` what becomes of it when a backup is brought back (a test
+//!   compares the tables).
 //! * **something that is read again while the gateway runs:** a function that reads it
 //!   and one that names its files, in `reloadables` of `server.rs`; a label in
 //!   `telemetry/labels.rs`.
@@ -106,6 +110,7 @@ pub mod admin;
 pub mod audit;
 pub mod auth;
 pub mod backends;
+pub mod backup;
 pub mod catalog;
 pub mod cli;
 pub mod client;
