@@ -33,6 +33,9 @@ pub enum Error {
     /// The answer contradicts itself, and must not be used.
     #[error("the answer of the gateway was damaged on its way: {0}")]
     Damaged(&'static str),
+    /// What is there is in the way.
+    #[error("{0}")]
+    Conflict(String),
     /// Anything else.
     #[error("{0}")]
     Other(String),
@@ -46,6 +49,7 @@ impl Error {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::Configuration(_) => Exit::Configuration,
+            Self::Conflict(_) => Exit::Conflict,
             Self::File { .. } | Self::Damaged(_) | Self::Other(_) => Exit::Failure,
             Self::Client(Client::Call(failure)) => failure.code.into(),
             // A gateway that is there and is not trusted does not get better by waiting.

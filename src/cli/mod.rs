@@ -7,6 +7,7 @@
 mod aad;
 mod audit;
 mod backends;
+mod backup;
 mod check;
 mod completions;
 mod datakey;
@@ -28,6 +29,7 @@ mod policy;
 mod profile;
 mod random;
 mod reencrypt;
+mod restore;
 mod serve;
 mod settings;
 mod sign;
@@ -76,6 +78,8 @@ enum Command {
     Policy(Box<policy::Command>),
     #[command(subcommand)]
     Audit(audit::Command),
+    Backup(backup::Args),
+    Restore(restore::Args),
     #[command(subcommand)]
     Token(token::Command),
     #[command(flatten)]
@@ -164,6 +168,12 @@ fn dispatch(
         ),
         Command::Audit(command) => {
             audit::run(command, &mut Context { settings: Settings::resolve(cli.flags, variable)?, terminal })
+        }
+        Command::Backup(args) => {
+            backup::run(args, &mut Context { settings: Settings::resolve(cli.flags, variable)?, terminal })
+        }
+        Command::Restore(args) => {
+            restore::run(&args, &mut Context { settings: Settings::resolve(cli.flags, variable)?, terminal })
         }
         Command::Token(command) => token::run(command, terminal),
         Command::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),

@@ -2,6 +2,7 @@
 //! and with which exit code.
 
 mod audit;
+mod backup;
 mod bulk;
 mod cipher;
 mod import;
