@@ -11,6 +11,7 @@ mod abuse;
 mod agree;
 mod ask;
 mod away;
+mod backups;
 mod command_line;
 mod conformance;
 mod crash;
