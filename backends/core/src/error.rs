@@ -181,6 +181,12 @@ impl Error {
         self.operation
     }
 
+    /// What was said of this step besides its class.
+    #[must_use]
+    pub fn why(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
     /// The symbolic name of the device's return code, if a device gave one.
     #[must_use]
     pub const fn code(&self) -> Option<&'static str> {

@@ -117,7 +117,8 @@ pub struct KeyRef {
     /// The material.
     pub key_type: KeyType,
     /// What the backend gave to be kept beside the tag: a sealed private key
-    /// where the device stores none, else nothing.
+    /// where the device stores none; where to find a key that was taken over; else
+    /// nothing.
     pub blob: Bytes,
     /// What it must turn out to be; `None` while it is not made yet.
     pub pin: Option<Pin>,

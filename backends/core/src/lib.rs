@@ -20,6 +20,7 @@
 
 use bytes::Bytes;
 
+mod adoption;
 mod algorithm;
 mod capabilities;
 mod context;
@@ -34,6 +35,7 @@ mod secret;
 mod workers;
 mod x509;
 
+pub use adoption::{Adopted, Custody, KeyAdoption};
 pub use algorithm::{Hash, SignatureAlgorithm};
 pub use capabilities::{
     Capabilities, DeviceIdentity, EncryptSupport, KeyTypeSupport, ProtectionLevel, SignSupport,
@@ -57,8 +59,8 @@ pub use workers::{Cost, Device, Observer, Workers, WorkersConfig, WorkersStatus}
 /// Every call takes an [`OpContext`] with its deadline: a call that is late
 /// answers [`Class::Timeout`] at its deadline, whatever the device does.
 ///
-/// Optional powers (key agreement; attestation and wrapping inside the device to come)
-/// are traits of their own, reached through this one. There is no `verify`: public
+/// Optional powers (key agreement, adoption; attestation and wrapping inside the device
+/// to come) are traits of their own, reached through this one. There is no `verify`: public
 /// keys are verified in software ([`PublicKey::verify`]).
 #[async_trait::async_trait]
 pub trait KeyBackend: Send + Sync {
@@ -161,6 +163,9 @@ pub trait KeyBackend: Send + Sync {
 
     /// The power to agree on secrets, where the device has it.
     fn agreement(&self) -> Option<&dyn KeyAgreement>;
+
+    /// The power to take over keys that it did not make, where the device has it.
+    fn adoption(&self) -> Option<&dyn KeyAdoption>;
 
     /// Stops taking work, finishes what was accepted, and closes every context.
     async fn close(&self);

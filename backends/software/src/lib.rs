@@ -20,9 +20,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use skms_backend::{
     Capabilities, Class, Cost, DecryptInput, EncryptInput, Encrypted, EncryptionAlgorithm, Error, FoundKey,
-    GeneratedKey, KeyAgreement, KeyBackend, KeyRef, KeySpec, KeyTag, Observer, OpContext, Operation,
-    PublicKey, RootKey, Secret, Selector, SignInput, Signature, SignatureAlgorithm, Usage, Workers,
-    WorkersStatus,
+    GeneratedKey, KeyAdoption, KeyAgreement, KeyBackend, KeyRef, KeySpec, KeyTag, Observer, OpContext,
+    Operation, PublicKey, RootKey, Secret, Selector, SignInput, Signature, SignatureAlgorithm, Usage,
+    Workers, WorkersStatus,
 };
 
 mod capabilities;
@@ -254,6 +254,10 @@ impl KeyBackend for SoftwareBackend {
 
     fn agreement(&self) -> Option<&dyn KeyAgreement> {
         Some(self)
+    }
+
+    fn adoption(&self) -> Option<&dyn KeyAdoption> {
+        None
     }
 
     async fn close(&self) {
