@@ -10,8 +10,8 @@ use cryptoki::{
 };
 use skms_backend::{
     Capabilities, Class, Cost, DecryptInput, DeviceIdentity, EncryptInput, Encrypted, EncryptionAlgorithm,
-    Error, FoundKey, GeneratedKey, KeyAgreement, KeyBackend, KeyRef, KeySpec, KeyTag, Observer, OpContext,
-    Operation, Secret, Selector, SignInput, Signature, SignatureAlgorithm, Workers, WorkersStatus,
+    Error, FoundKey, GeneratedKey, KeyAdoption, KeyAgreement, KeyBackend, KeyRef, KeySpec, KeyTag, Observer,
+    OpContext, Operation, Secret, Selector, SignInput, Signature, SignatureAlgorithm, Workers, WorkersStatus,
 };
 use tracing::{info, warn};
 
@@ -276,6 +276,10 @@ impl KeyBackend for Pkcs11Backend {
     fn agreement(&self) -> Option<&dyn KeyAgreement> {
         let agrees = self.capabilities.key_types.iter().any(|offered| offered.agree);
         agrees.then_some(self as &dyn KeyAgreement)
+    }
+
+    fn adoption(&self) -> Option<&dyn KeyAdoption> {
+        Some(self)
     }
 
     async fn close(&self) {

@@ -93,6 +93,20 @@ pub(crate) fn flaw(
     missing.or_else(|| forbidden.into_iter().find(excess).map(|(_, flaw)| flaw))
 }
 
+/// The first thing that keeps a key that others made from a duty. How well it is kept is
+/// no such thing.
+pub(crate) fn unusable(attributes: &[Attribute], class: ObjectClass, duty: Duty) -> Option<&'static str> {
+    let uses = uses(duty, class);
+    [
+        (!attributes.contains(&Attribute::Class(class)), "it is an object of another class"),
+        (attributes.contains(&Attribute::AlwaysAuthenticate(true)), "it wants the PIN for every use"),
+        (!uses.iter().all(|used| attributes.contains(used)), "it may not do what it is for"),
+    ]
+    .into_iter()
+    .find(|(kept, _)| *kept)
+    .map(|(_, flaw)| flaw)
+}
+
 /// The uses that a key must have for its duty, and beside which it has none. Whether it
 /// may verify its own codes is all the same.
 fn uses(duty: Duty, class: ObjectClass) -> Vec<Attribute> {
@@ -164,6 +178,20 @@ mod tests {
                     assert!(flaw(&attributes, class, other, true).is_some(), "{of:?} as {other:?}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn how_a_key_of_others_is_kept_does_not_make_it_unusable() {
+        for (class, of, attributes) in good() {
+            let loose = changed(&attributes, &Attribute::Sensitive(false));
+            let loose = changed(&loose, &Attribute::Extractable(true));
+            let loose = changed(&loose, &Attribute::Unwrap(true));
+            assert_eq!(unusable(&loose, class, of), None);
+            assert!(unusable(&loose, ObjectClass::PUBLIC_KEY, of).is_some());
+            assert!(unusable(&[Attribute::Class(class)], class, of).is_some());
+            let asking = changed(&loose, &Attribute::AlwaysAuthenticate(true));
+            assert!(unusable(&asking, class, of).is_some());
         }
     }
 

@@ -12,11 +12,13 @@
 //! | `mechanism`, `quirks`, `discover`, `trial` | what the token can do, as found at the start |
 //! | `template`, `judge`, `public`, `objects` | objects: what they must be, and what they are |
 //! | `make`, `material`, `keys` | keys: making, taking over, finding, removing |
+//! | `adopt`, `public_half` | keys that others made: taking over, finding again |
 //! | `resolve`, `prove` | which object a key is, and that it is no other |
 //! | `batch`, `sign`, `cipher`, `agree` | what the device is given and what it must give back |
 //! | `error` | return codes as classes, one table |
 //!
-//! **Invariant:** objects that this gateway did not make are never touched.
+//! **Invariant:** objects that this gateway did not make are never changed or removed,
+//! and used only where they were taken over by name.
 //!
 //! **Invariant:** a refused PIN is never tried again.
 //!
@@ -24,6 +26,7 @@
 //!
 //! **Invariant:** no search for an object on the way of a call whose key is known.
 
+mod adopt;
 mod agree;
 mod backend;
 mod batch;
@@ -42,6 +45,7 @@ mod module;
 mod objects;
 mod prove;
 mod public;
+mod public_half;
 mod quirks;
 mod resolve;
 mod selector;

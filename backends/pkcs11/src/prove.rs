@@ -108,7 +108,7 @@ pub(crate) fn agrees(
 }
 
 /// The mechanisms that a key is allowed; none: the token does not say.
-fn allowed(link: &Link, object: ObjectHandle) -> Result<Vec<MechanismType>, Error> {
+pub(crate) fn allowed(link: &Link, object: ObjectHandle) -> Result<Vec<MechanismType>, Error> {
     let read = link
         .session
         .get_attributes(object, &[AttributeType::AllowedMechanisms])

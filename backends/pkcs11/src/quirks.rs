@@ -88,6 +88,37 @@ impl Recipe {
         }
     }
 
+    /// The same with a key that is allowed these mechanisms; none: all of them.
+    pub(crate) fn usage_with(&self, allowed: &[MechanismType]) -> Usage {
+        let may = |mechanism: MechanismType| allowed.is_empty() || allowed.contains(&mechanism);
+        match self.usage() {
+            Usage::Sign(mut algorithms) => {
+                algorithms.retain(|algorithm| {
+                    let mechanism = self.route(*algorithm).and_then(|route| route.mechanism(*algorithm));
+                    mechanism.is_some_and(|mechanism| may(mechanism.mechanism_type()))
+                });
+                Usage::Sign(algorithms)
+            }
+            Usage::Encrypt(mut algorithms) => {
+                algorithms.retain(|algorithm| may(mechanism::encryption(*algorithm)));
+                Usage::Encrypt(algorithms)
+            }
+            usage @ (Usage::Mac | Usage::Agree) => usage,
+        }
+    }
+
+    /// Whether a key that is allowed these mechanisms can do anything of it.
+    pub(crate) fn allows(&self, allowed: &[MechanismType]) -> bool {
+        match self.usage_with(allowed) {
+            Usage::Sign(algorithms) => !algorithms.is_empty(),
+            Usage::Encrypt(algorithms) => !algorithms.is_empty(),
+            usage @ (Usage::Mac | Usage::Agree) => {
+                let needed = self.mechanisms(&usage).unwrap_or_default();
+                allowed.is_empty() || needed.iter().all(|mechanism| allowed.contains(mechanism))
+            }
+        }
+    }
+
     /// The mechanisms behind a use, each once; `None` where not all of it is offered.
     pub(crate) fn mechanisms(&self, usage: &Usage) -> Option<Vec<MechanismType>> {
         let mut types = Vec::new();

@@ -10,6 +10,7 @@ use cryptoki::object::{ObjectClass, ObjectHandle};
 use skms_backend::{Class, Error, KeyRef, Operation, Pin, Selector};
 
 use crate::{
+    adopt,
     cipher::check_value,
     duty::Duty,
     objects::{Found, is_of, judge, public_key, search},
@@ -48,6 +49,11 @@ pub(crate) fn resolve(
     }
     let lock = token.reading(operation, deadline)?;
     let epoch = token.epoch();
+    if !key.blob.is_empty() {
+        let handle = adopt::find(token, link, key, duty, operation)?;
+        drop(lock);
+        return proven(token, link, recipe, key, epoch, handle, operation);
+    }
     let found = search(token, link, Selector::Tag(key.tag), operation)?;
     let class = template::class(key.key_type);
     let object = only(&found, class).map_err(|none| {
