@@ -33,7 +33,7 @@ use std::{collections::BTreeSet, ops::Range, path::PathBuf, sync::Arc, time::Sys
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use skms_backend::{GeneratedKey, KeyRef, KeyTag};
+use skms_backend::{GeneratedKey, KeyRef, KeyTag, Pin};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -136,6 +136,12 @@ impl Catalog {
     #[must_use]
     pub fn sealed(&self, backend: &BackendName) -> Option<KeyRef> {
         self.view.load_full().sealed(backend)
+    }
+
+    /// The key of which a version is this material on this backend, from memory.
+    #[must_use]
+    pub fn holder(&self, backend: &BackendName, pin: &Pin) -> Option<Arc<Key>> {
+        self.view.load_full().holder(backend, pin)
     }
 
     /// The tag of every version of every key and of every import job, from memory.
@@ -346,6 +352,9 @@ pub enum Error {
     /// The name is an alias of another key.
     #[error("`{0}` is already an alias")]
     AliasInUse(KeyId),
+    /// A version of this key is that material already.
+    #[error("the key `{0}` is this key already")]
+    Held(KeyId),
     /// There is no such key any more.
     #[error("the key is gone")]
     KeyMissing,

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, ops::Bound, sync::Arc, time::SystemTime};
 
 use imbl::{OrdMap, OrdSet};
-use skms_backend::{KeyRef, KeyTag};
+use skms_backend::{KeyRef, KeyTag, Pin};
 
 use crate::model::{BackendName, ImportJob, Key, KeyId, Order, Place, SortBy, State, Version};
 
@@ -183,6 +183,14 @@ impl View {
             .filter_map(|(_, version)| version.key.as_ref())
             .find(|key| !key.blob.is_empty())
             .cloned()
+    }
+
+    pub(super) fn holder(&self, backend: &BackendName, pin: &Pin) -> Option<Arc<Key>> {
+        let holds = |version: &Version| {
+            let key = version.key.as_ref().filter(|_| version.backend == *backend);
+            key.and_then(|key| key.pin.as_ref()) == Some(pin)
+        };
+        self.versions().find(|(_, version)| holds(version)).map(|(key, _)| Arc::clone(key))
     }
 
     pub(super) fn tags(&self) -> BTreeSet<KeyTag> {

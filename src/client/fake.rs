@@ -205,6 +205,16 @@ impl KeyManagement for Answers {
         Ok(Response::new(key(if request.key_id.is_empty() { "made" } else { &request.key_id })))
     }
 
+    async fn adopt_key(
+        &self,
+        request: Request<proto::AdoptKeyRequest>,
+    ) -> Result<Response<proto::AdoptKeyResponse>, Status> {
+        let request = self.admit(request, |request| &request.key_id).await?;
+        let custody = proto::Custody { sensitive: Some(true), extractable: Some(true), ..Default::default() };
+        let key = key(if request.key_id.is_empty() { "adopted" } else { &request.key_id });
+        Ok(Response::new(proto::AdoptKeyResponse { key: Some(key), custody: Some(custody) }))
+    }
+
     async fn get_key(&self, request: Request<proto::GetKeyRequest>) -> Result<Response<KeyResponse>, Status> {
         let request = self.admit(request, |request| &request.key_id).await?;
         Ok(Response::new(key(&request.key_id)))

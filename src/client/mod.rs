@@ -116,6 +116,14 @@ impl Client {
         self.call(self.key_management().create_key(request)).await
     }
 
+    /// Takes over a key that is on a device already.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn adopt_key(&self, request: proto::AdoptKeyRequest) -> Result<proto::AdoptKeyResponse, Error> {
+        self.call(self.key_management().adopt_key(request)).await
+    }
+
     /// Shows a key.
     ///
     /// # Errors

@@ -62,6 +62,18 @@ pub struct Create {
     pub validate_only: bool,
 }
 
+impl Create {
+    /// The id that the key is to have.
+    pub(super) fn id(&self) -> Result<KeyId, Error> {
+        match &self.id {
+            Some(id) => Ok(id.clone()),
+            None => format!("key-{}", Uuid::new_v4().simple())
+                .parse()
+                .map_err(|_| Error::Internal { what: "a generated key id breaks the grammar" }),
+        }
+    }
+}
+
 impl Keyring {
     /// Makes a key. It is on disk and on the device when this returns.
     ///
@@ -75,12 +87,7 @@ impl Keyring {
 
     /// Makes a key of what comes from `source`.
     pub(super) async fn make(&self, call: &Call, request: Create, source: Source) -> Result<Shown, Error> {
-        let id = match &request.id {
-            Some(id) => id.clone(),
-            None => format!("key-{}", Uuid::new_v4().simple())
-                .parse()
-                .map_err(|_| Error::Internal { what: "a generated key id breaks the grammar" })?,
-        };
+        let id = request.id()?;
         let keyring = self.clone();
         let (call_here, action) = (call.clone(), source.action(Action::CreateKey));
         let wanted = Wanted {
@@ -138,7 +145,10 @@ impl Keyring {
     pub(super) fn unseen(&self, permit: &Permit, error: Error) -> Error {
         let Error::Catalog {
             source:
-                CatalogError::KeyExists(name) | CatalogError::IdRetired(name) | CatalogError::AliasInUse(name),
+                CatalogError::KeyExists(name)
+                | CatalogError::IdRetired(name)
+                | CatalogError::AliasInUse(name)
+                | CatalogError::Held(name),
         } = &error
         else {
             return error;
@@ -218,7 +228,7 @@ const POINTS: Points = Points {
     activated: "create-key.activated",
 };
 
-fn new_key(
+pub(super) fn new_key(
     id: KeyId,
     (owner, tenant): (String, Option<String>),
     request: &Create,
@@ -272,7 +282,7 @@ pub(super) fn pending(
     Ok(Version {
         number,
         state: match origin {
-            Origin::Generated => State::PendingGeneration,
+            Origin::Generated | Origin::Discovered => State::PendingGeneration,
             Origin::Imported => State::PendingImport,
         },
         backend,
@@ -289,7 +299,7 @@ pub(super) fn pending(
     })
 }
 
-fn is_free(catalog: &Catalog, key: &Key) -> Result<(), Error> {
+pub(super) fn is_free(catalog: &Catalog, key: &Key) -> Result<(), Error> {
     for name in std::iter::once(&key.id).chain(&key.aliases) {
         if let Some(other) = catalog.lookup(name) {
             let taken = if other.id == *name && other.is_gone() {

@@ -115,7 +115,7 @@ pub enum Error {
     },
     /// Others may be counting the same nonces.
     #[error(
-        "version {version} of the key `{key}` was imported and so only decrypts on this backend: others may be using the same nonces; rotate the key to encrypt with it"
+        "version {version} of the key `{key}` was made elsewhere and so only decrypts on this backend: others may be using the same nonces; rotate the key to encrypt with it"
     )]
     DecryptsOnly {
         /// The key.
@@ -123,6 +123,9 @@ pub enum Error {
         /// The version.
         version: u32,
     },
+    /// No backend takes over keys that it did not make.
+    #[error("no backend takes over keys that it did not make")]
+    NoAdoption,
     /// The version has encrypted as many messages as is safe.
     #[error("version {version} of the key `{key}` has encrypted as many messages as is safe; rotate the key")]
     UsedUp {
@@ -294,6 +297,7 @@ impl Reasoned for Error {
             Self::MaterialInvalid => Reason::ImportMaterialInvalid,
             Self::RotationNotSupported { .. } => Reason::RotationNotSupported,
             Self::DecryptsOnly { .. } => Reason::KeyDecryptsOnly,
+            Self::NoAdoption => Reason::OperationNotSupportedByBackend,
             Self::UsedUp { .. } => Reason::KeyUsageLimitExceeded,
             Self::NoRandom { floor: Some(_) } => Reason::ProtectionLevelUnsatisfiable,
             Self::NoRandom { floor: None } => Reason::OperationNotSupportedByBackend,
@@ -323,7 +327,7 @@ impl Reasoned for Error {
             },
             Self::BackendGone { .. } => Reason::BackendUnavailable,
             Self::Catalog { source } => match source {
-                catalog::Error::KeyExists(_) => Reason::KeyAlreadyExists,
+                catalog::Error::KeyExists(_) | catalog::Error::Held(_) => Reason::KeyAlreadyExists,
                 catalog::Error::IdRetired(_) => Reason::KeyIdRetired,
                 catalog::Error::AliasInUse(_) => Reason::AliasInUse,
                 catalog::Error::Expires | catalog::Error::NoPeriod => Reason::FieldInvalid,

@@ -40,6 +40,8 @@ impl Limits {
     pub const ALIASES: usize = 16;
     /// The longest description, in bytes.
     pub const DESCRIPTION_BYTES: usize = 1024;
+    /// The longest PKCS#11 URI, in bytes: a `CKA_ID` and a `CKA_LABEL` of any token, escaped.
+    pub const PKCS11_URI_BYTES: usize = 4096;
     /// The longest reference that is echoed, in bytes.
     pub const REFERENCE_BYTES: usize = 256;
     /// The longest filter, in bytes.

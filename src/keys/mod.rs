@@ -5,6 +5,7 @@
 //! **Invariant:** nothing here touches a device but through a
 //! [`Permit`](crate::gate::Permit).
 
+mod adopt;
 mod amend;
 mod create;
 mod crypto;
@@ -29,6 +30,7 @@ mod verify;
 use std::{sync::Arc, time::SystemTime};
 
 pub use self::{
+    adopt::{Adopt, AdoptedKey, Becomes},
     amend::Amend,
     create::Create,
     crypto::{

@@ -34,7 +34,7 @@ pub(super) const fn largest(rpc: Rpc, payload: usize) -> usize {
         // A public key, and what is authenticated or derived with.
         Rpc::GenerateDataKey | Rpc::DeriveSharedSecret => ENVELOPE,
         // All labels and aliases at their longest, and a description.
-        Rpc::CreateKey | Rpc::UpdateKey => 64 * 1024,
+        Rpc::CreateKey | Rpc::AdoptKey | Rpc::UpdateKey => 64 * 1024,
         // The same, and material.
         Rpc::ImportKey => 80 * 1024,
         // Many names.

@@ -5,6 +5,9 @@
 pub enum Action {
     /// Make a key.
     CreateKey,
+    /// Take over a key that a device held before the gateway. Whoever does needs the
+    /// permission to make that key as well.
+    AdoptKey,
     /// See a key.
     GetKey,
     /// See the public half of a key, to verify with it elsewhere.
@@ -95,8 +98,9 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::CreateKey,
+        Self::AdoptKey,
         Self::GetKey,
         Self::GetPublicKey,
         Self::ListKeys,
@@ -146,6 +150,7 @@ impl Action {
     pub const fn name(self) -> &'static str {
         match self {
             Self::CreateKey => "create-key",
+            Self::AdoptKey => "adopt-key",
             Self::GetKey => "get-key",
             Self::GetPublicKey => "get-public-key",
             Self::ListKeys => "list-keys",
@@ -197,6 +202,7 @@ impl Action {
     pub const fn mutates(self) -> bool {
         match self {
             Self::CreateKey
+            | Self::AdoptKey
             | Self::RotateKey
             | Self::UpdateKey
             | Self::SetKeyLabels
@@ -277,7 +283,8 @@ impl Action {
             | Self::VerifyMac
             | Self::DeriveSharedSecret
             | Self::DeriveRawSecret => Target::Key,
-            Self::ListKeys
+            Self::AdoptKey
+            | Self::ListKeys
             | Self::CreateImportJob
             | Self::GetImportJob
             | Self::ListBackends

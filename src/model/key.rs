@@ -69,6 +69,17 @@ impl Purpose {
         }
     }
 
+    /// The purpose of a key that is used so.
+    #[must_use]
+    pub const fn behind(usage: &Usage) -> Self {
+        match usage {
+            Usage::Sign(_) => Self::SignVerify,
+            Usage::Encrypt(_) => Self::EncryptDecrypt,
+            Usage::Mac => Self::Mac,
+            Usage::Agree => Self::KeyAgreement,
+        }
+    }
+
     /// What a caller can do with such a key.
     #[must_use]
     pub const fn operations(self) -> &'static [&'static str] {
@@ -87,8 +98,10 @@ impl Purpose {
 pub enum Origin {
     /// Made by the backend that holds it.
     Generated,
-    /// Made elsewhere.
+    /// Made elsewhere, and given to the backend.
     Imported,
+    /// On the device before the gateway knew it, and taken over.
+    Discovered,
 }
 
 /// A key.

@@ -56,6 +56,7 @@ impl Rpc {
             Self::HealthCheck | Self::HealthWatch => Access::Public,
             Self::Reflect | Self::ReflectAlpha => Access::Action(Action::DescribeApi),
             Self::CreateKey => Access::Action(Action::CreateKey),
+            Self::AdoptKey => Access::Action(Action::AdoptKey),
             // The versions are a part of the key.
             Self::GetKey | Self::ListKeyVersions => Access::Action(Action::GetKey),
             Self::GetPublicKey => Access::Action(Action::GetPublicKey),

@@ -32,6 +32,7 @@ pub const fn of_call(rpc: Rpc) -> NonZeroU32 {
         | Rpc::HealthCheck => 1,
         // A database transaction with a flush to disk, or many answers in one.
         Rpc::CreateKey
+        | Rpc::AdoptKey
         | Rpc::RotateKey
         | Rpc::UpdateKey
         | Rpc::EnableKey

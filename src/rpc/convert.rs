@@ -71,6 +71,7 @@ pub(super) fn version(version: &Version) -> proto::KeyVersion {
         origin: match version.origin {
             Origin::Generated => proto::KeyOrigin::Generated,
             Origin::Imported => proto::KeyOrigin::Imported,
+            Origin::Discovered => proto::KeyOrigin::Discovered,
         }
         .into(),
         public_key: version.public_key.as_ref().map(skms_backend::PublicKey::to_pem).unwrap_or_default(),
@@ -87,13 +88,7 @@ pub(super) fn version(version: &Version) -> proto::KeyVersion {
 
 fn params(key: &Key) -> proto::KeyParams {
     proto::KeyParams {
-        purpose: match key.purpose {
-            Purpose::SignVerify => proto::KeyPurpose::SignVerify,
-            Purpose::EncryptDecrypt => proto::KeyPurpose::EncryptDecrypt,
-            Purpose::Mac => proto::KeyPurpose::Mac,
-            Purpose::KeyAgreement => proto::KeyPurpose::KeyAgreement,
-        }
-        .into(),
+        purpose: purpose(key.purpose).into(),
         signature_algorithms: key
             .signature_algorithms
             .iter()
@@ -121,6 +116,15 @@ fn params(key: &Key) -> proto::KeyParams {
         max_operations_per_version: 0,
         aliases: key.aliases.iter().map(ToString::to_string).collect(),
         description: key.description.clone(),
+    }
+}
+
+pub(super) const fn purpose(purpose: Purpose) -> proto::KeyPurpose {
+    match purpose {
+        Purpose::SignVerify => proto::KeyPurpose::SignVerify,
+        Purpose::EncryptDecrypt => proto::KeyPurpose::EncryptDecrypt,
+        Purpose::Mac => proto::KeyPurpose::Mac,
+        Purpose::KeyAgreement => proto::KeyPurpose::KeyAgreement,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The service `KeyManagement`.
 
+mod adopt;
 mod amend;
 mod csr;
 mod import;
@@ -50,6 +51,14 @@ impl KeyManagement for Service {
     ) -> Result<Response<proto::KeyResponse>, Status> {
         let (call, request) = opened(request)?;
         closed(&call, self.create(&call, request).await)
+    }
+
+    async fn adopt_key(
+        &self,
+        request: Request<proto::AdoptKeyRequest>,
+    ) -> Result<Response<proto::AdoptKeyResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.adopt(&call, request).await)
     }
 
     async fn get_key(

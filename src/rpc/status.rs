@@ -133,6 +133,7 @@ fn external(error: &Error) -> String {
             | CatalogError::ImportOnly(_)
             | CatalogError::JobExists(_)
             | CatalogError::JobMissing
+            | CatalogError::Held(_)
             | CatalogError::EtagMismatch
             | CatalogError::PrimaryChanged { .. }
             | CatalogError::Relabelled
@@ -222,6 +223,7 @@ fn metadata(error: &Error) -> HashMap<String, String> {
         | Error::DecryptionFailed
         | Error::MaterialInvalid
         | Error::NoRandom { .. }
+        | Error::NoAdoption
         | Error::Internal { .. } => Vec::new(),
     };
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

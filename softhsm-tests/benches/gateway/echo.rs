@@ -66,6 +66,13 @@ impl KeyManagement for Echo {
         Err(other())
     }
 
+    async fn adopt_key(
+        &self,
+        _: Request<proto::AdoptKeyRequest>,
+    ) -> Result<Response<proto::AdoptKeyResponse>, Status> {
+        Err(other())
+    }
+
     async fn get_key(&self, _: Request<GetKeyRequest>) -> Result<Response<KeyResponse>, Status> {
         Err(other())
     }

@@ -97,7 +97,7 @@ impl Keyring {
         let salting = offered(permit, key, version, algorithm)?;
         fits_device(permit, version, fields.input, plaintext.len())?;
         // Whoever else has the key may be counting the same nonces.
-        if salting == Salting::Nonce && version.origin == Origin::Imported {
+        if salting == Salting::Nonce && version.origin != Origin::Generated {
             return Err(Error::DecryptsOnly { key: key.id.clone(), version: version.number });
         }
         let ready = Ready::of(permit, version)?;

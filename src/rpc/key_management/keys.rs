@@ -79,6 +79,17 @@ pub(super) fn create(
     limits: &Limits,
 ) -> Option<Create> {
     let key_type = key_type(fields, &request.key_type);
+    like(fields, key_type, request, repeatable, limits)
+}
+
+/// All of a request but the type of the key, where that is known.
+pub(super) fn like(
+    fields: &mut Fields,
+    key_type: Option<KeyType>,
+    request: proto::CreateKeyRequest,
+    repeatable: Option<Option<(uuid::Uuid, [u8; 32])>>,
+    limits: &Limits,
+) -> Option<Create> {
     let id = match request.key_id.as_str() {
         "" => Some(None),
         id => fields.key_id("key_id", id).map(Some),

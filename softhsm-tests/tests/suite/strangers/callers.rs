@@ -85,6 +85,10 @@ pub(crate) fn body(rpc: Rpc) -> Bytes {
     use v1alpha::server_reflection_request::MessageRequest as AskedAlpha;
     match rpc {
         Rpc::CreateKey => ask::create("ec-p256", "", "").encode_to_vec(),
+        Rpc::AdoptKey => {
+            proto::AdoptKeyRequest { pkcs11_uri: "pkcs11:object=none".into(), ..Default::default() }
+                .encode_to_vec()
+        }
         Rpc::GetKey => ask::full(KEY).encode_to_vec(),
         Rpc::GetPublicKey => ask::public(KEY).encode_to_vec(),
         Rpc::ListKeyVersions => ask::versions(KEY).encode_to_vec(),
