@@ -1,5 +1,6 @@
 //! `skms keys`: keys as people see them. One command a file.
 
+mod adopt;
 mod create;
 mod csr;
 mod get;
@@ -16,10 +17,11 @@ mod versions;
 
 use super::{Context, Error, Exit};
 
-/// Make, import, show, list, change, rotate and destroy keys
+/// Make, import, adopt, show, list, change, rotate and destroy keys
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
     Create(create::Args),
+    Adopt(adopt::Args),
     Csr(csr::Args),
     Get(get::Args),
     Import(import::Args),
@@ -48,6 +50,7 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<Exit, Error> {
     match command {
         Command::Create(args) => create::run(args, context).await,
+        Command::Adopt(args) => adopt::run(args, context).await,
         Command::Csr(args) => csr::run(args, context).await,
         Command::Get(args) => get::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,
