@@ -28,6 +28,7 @@ use uuid::Uuid;
 
 mod alone;
 mod objects;
+mod tool;
 
 pub use self::{
     alone::{alone, alone_with},

@@ -99,7 +99,7 @@ async fn states(client: &Client, key: &str) -> Vec<proto::KeyState> {
 }
 
 /// Asks until the key is as it is to be, and gives it.
-async fn until(
+pub(crate) async fn until(
     client: &Client,
     key: &str,
     wanted: impl Fn(&proto::KeyMetadata) -> bool,

@@ -8,6 +8,7 @@
 )]
 
 mod abuse;
+mod adopt;
 mod agree;
 mod ask;
 mod away;
