@@ -14,6 +14,7 @@
 //!
 //! **Invariant:** the view never shows what is not committed.
 
+mod adopted;
 mod amend;
 mod anchors;
 mod change;

@@ -16,10 +16,10 @@ use skms_backend::{GeneratedKey, KeyTag};
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Begun, Error, Expected, Idempotency, REQUEST_ID_LIFETIME, home, rows, view::Change};
+use super::{Begun, Error, Expected, Idempotency, REQUEST_ID_LIFETIME, adopted, home, rows, view::Change};
 use crate::{
     failpoint,
-    model::{Key, KeyId, Origin, Refused, State, Version, Why},
+    model::{Key, KeyId, Refused, State, Version, Why},
 };
 
 /// Every step of the schema, in order; a step is never changed, only added.
@@ -193,7 +193,7 @@ impl Store {
         let transaction = self.begin()?;
         let key = load_one(&transaction, id)?.ok_or(Error::KeyMissing)?;
         check(&key, expected)?;
-        is_nobodys(&transaction, &key, tag, made)?;
+        adopted::is_nobodys(&transaction, &key, tag, made)?;
         let activated = transaction.query_row(
             "UPDATE versions SET state = ?3, blob = ?4, public_key = ?5, check_value = ?6, generated = ?7
              WHERE key_id = ?1 AND tag = ?2 AND state IN ('pending-generation', 'pending-import') RETURNING number",
@@ -374,36 +374,6 @@ pub(super) fn next_revision(transaction: &Transaction<'_>) -> Result<u64, Error>
 /// Answers that are older than this are forgotten.
 fn forgotten() -> i64 {
     SystemTime::now().checked_sub(REQUEST_ID_LIFETIME).map_or(0, rows::millis)
-}
-
-/// Whether material that a version is to take over is no other version's: of two calls for
-/// it, one comes first.
-fn is_nobodys(
-    transaction: &Transaction<'_>,
-    key: &Key,
-    tag: KeyTag,
-    made: &GeneratedKey,
-) -> Result<(), Error> {
-    let is_it = |version: &&Arc<Version>| version.key.as_ref().is_some_and(|key| key.tag == tag);
-    let Some(version) = key.versions.iter().find(is_it) else { return Ok(()) };
-    if version.origin != Origin::Discovered {
-        return Ok(());
-    }
-    let held: Option<String> = transaction
-        .query_row(
-            "SELECT key_id FROM versions WHERE backend = ?1 AND tag <> ?2
-                AND (public_key = ?3 OR check_value = ?4)",
-            params![
-                version.backend.as_str(),
-                tag.as_bytes(),
-                made.pin.public_key().map(|key| key.spki_der().as_ref()),
-                made.pin.check_value().map(|value| value.0),
-            ],
-            |row| row.get(0),
-        )
-        .optional()?;
-    let Some(id) = held else { return Ok(()) };
-    Err(Error::Held(id.try_into().map_err(|_| Error::Unreadable { what: "key id" })?))
 }
 
 /// The answer to an earlier call with the same request id.

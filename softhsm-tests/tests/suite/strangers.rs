@@ -110,6 +110,9 @@ async fn the_same_calls_with_good_proof_reach_the_devices() {
                     Err(status) if needs_a_ciphertext => {
                         assert_eq!(refusal(status), "InvalidArgument CIPHERTEXT_MALFORMED ciphertext");
                     }
+                    Err(status) if *rpc == Rpc::AdoptKey => {
+                        assert_eq!(refusal(status), "InvalidArgument FIELD_INVALID pkcs11_uri");
+                    }
                     Err(status) if *rpc == Rpc::GetImportJob => {
                         assert_eq!(refusal(status), "NotFound IMPORT_JOB_NOT_FOUND");
                     }

@@ -182,10 +182,6 @@ impl Who {
     /// Whether there could be something with which it may do this.
     pub(super) fn may_call(&self, action: Action) -> bool {
         let team = TEAM_KEYS.contains(&action) || TEAM_GATEWAY.contains(&action);
-        if action == Action::AdoptKey && self.tenant.is_some() {
-            // What is on a device is of no tenant.
-            return false;
-        }
         action == Action::TestPermissions || self.by_role(action) || self.has("team-signer") && team
     }
 
@@ -214,6 +210,8 @@ impl Who {
             return "PermissionDenied METHOD_NOT_ALLOWED";
         }
         match (action, action.target()) {
+            // What is on a device is of no tenant.
+            (Action::AdoptKey, _) if self.tenant.is_some() => "PermissionDenied KEY_ACCESS_DENIED",
             // Its gateway has nothing but a software backend.
             (Action::AdoptKey, _) => "Unimplemented OPERATION_NOT_SUPPORTED_BY_BACKEND",
             // A key that is made is of its maker's tenant.
