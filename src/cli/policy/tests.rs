@@ -16,7 +16,7 @@ fn policy(line: &str) -> (Done, String) {
 fn good_policies_are_counted() {
     let (done, text) = policy("check --directory SHIPPED");
     assert_eq!((done.exit, done.stderr.as_str()), (0, ""));
-    assert_eq!(text, "SHIPPED: good; 11 policies (9 permit, 2 forbid) in 9 files\n");
+    assert_eq!(text, "SHIPPED: good; 12 policies (9 permit, 3 forbid) in 9 files\n");
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/config/dev.toml");
     let (by_config, text_by_config) = policy(&format!("check --config {config}"));
     assert_eq!((by_config.exit, text_by_config), (0, text));

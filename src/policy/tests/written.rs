@@ -72,7 +72,7 @@ permit (principal, action in [Action::"get-key", Action::"find-orphans"], resour
     (
         r#"permit (principal, action, resource);
 permit (principal, action, resource) when { context.time == 1 };"#,
-        r#"a.cedar:2: for policy `a#2`, attribute `time` in context for Action::"create-csr" not found"#,
+        r#"a.cedar:2: for policy `a#2`, attribute `time` in context for Action::"adopt-key" not found"#,
     ),
     (
         r#"permit (principal, action, resource);
