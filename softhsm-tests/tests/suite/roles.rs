@@ -134,7 +134,7 @@ async fn a_caller_is_told_which_policies_decide_and_not_which_keys_there_are() {
         }
         for told in client.test_permissions(asked("", &[])).await.unwrap() {
             let action = Action::ALL.into_iter().find(|action| action.name() == told.action).unwrap();
-            assert_eq!(told.allowed, who.may_call(action), "{} {}", who.name, told.action);
+            assert_eq!(told.allowed, who.may_to_gateway(action), "{} {}", who.name, told.action);
         }
     }
     let signer = gateway.client_of(&home.idp().token("signer", &["signer", "auditor"])).await;

@@ -185,6 +185,11 @@ impl Who {
         action == Action::TestPermissions || self.by_role(action) || self.has("team-signer") && team
     }
 
+    /// Whether it may do this to the gateway. What is on a device is of no tenant.
+    pub(super) fn may_to_gateway(&self, action: Action) -> bool {
+        self.may_call(action) && (action != Action::AdoptKey || self.tenant.is_none())
+    }
+
     /// Whether it may do this to this key.
     pub(super) fn may(&self, action: Action, key: &Key) -> bool {
         let team = key.about.as_ref().and_then(|about| about.team);
@@ -210,8 +215,7 @@ impl Who {
             return "PermissionDenied METHOD_NOT_ALLOWED";
         }
         match (action, action.target()) {
-            // What is on a device is of no tenant.
-            (Action::AdoptKey, _) if self.tenant.is_some() => "PermissionDenied KEY_ACCESS_DENIED",
+            (Action::AdoptKey, _) if !self.may_to_gateway(action) => "PermissionDenied KEY_ACCESS_DENIED",
             // Its gateway has nothing but a software backend.
             (Action::AdoptKey, _) => "Unimplemented OPERATION_NOT_SUPPORTED_BY_BACKEND",
             // A key that is made is of its maker's tenant.
