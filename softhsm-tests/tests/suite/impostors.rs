@@ -9,6 +9,7 @@ use cryptoki::{
     session::{Session, UserType},
     types::AuthPin,
 };
+use parking_lot::Mutex;
 use skms_backend::{
     Class, EncryptionAlgorithm, KeyBackend, KeyRef, KeySpec, KeyTag, KeyType, OpContext, SignatureAlgorithm,
     Usage,
@@ -53,6 +54,7 @@ fn a_key_that_was_replaced_under_its_tag_is_refused() {
             try_use(&gateway, &impostor, &spec).unwrap();
             refused(&gateway, &key, &spec);
         }
+        close();
     });
 }
 
@@ -80,6 +82,7 @@ fn halves_that_do_not_belong_together_are_refused() {
             replace_public(&session, &key, &own);
             try_use(&open(token), &key, &spec).unwrap();
         }
+        close();
     });
 }
 
@@ -98,7 +101,21 @@ fn refused(backend: &Arc<dyn KeyBackend>, key: &KeyRef, spec: &KeySpec) {
 
 fn open(token: &SoftHsm) -> Arc<dyn KeyBackend> {
     let config = toml::from_str(&token.config()).unwrap();
-    Arc::new(Pkcs11Backend::open("softhsm", &config, "instance", Arc::new(())).unwrap())
+    let backend: Arc<dyn KeyBackend> =
+        Arc::new(Pkcs11Backend::open("softhsm", &config, "instance", Arc::new(())).unwrap());
+    OPEN.lock().push(Arc::clone(&backend));
+    backend
+}
+
+/// What is open in this process.
+static OPEN: Mutex<Vec<Arc<dyn KeyBackend>>> = Mutex::new(Vec::new());
+
+/// Ends every thread that uses the library, which must not be at work when the process
+/// ends and the library with it.
+fn close() {
+    for backend in std::mem::take(&mut *OPEN.lock()) {
+        block_on(backend.close());
+    }
 }
 
 /// A session that the gateway knows nothing of.

@@ -1,10 +1,10 @@
 //! Random bytes, of a device where it can.
 
-use skms_backend::{ProtectionLevel, Secret};
+use skms_backend::{KeyType, ProtectionLevel, Secret};
 
 use super::{Error, asked};
 use crate::{
-    gate::{Permit, Subject},
+    gate::{Permit, Subject, Work},
     keys::{Call, Keyring},
     model::{Action, BackendName},
 };
@@ -45,6 +45,8 @@ impl Keyring {
                     facts.backend = Some(backend.clone());
                     facts.input_bytes = Some(request.length);
                 });
+                // As if a key of AES were at work.
+                permit.charge_caller(Work::Cipher, KeyType::Aes256, protection_level)?;
                 let Some(device) = permit.device(&backend) else {
                     return Err(Error::BackendGone { backend });
                 };

@@ -224,7 +224,7 @@ impl Who {
             (Action::CreateKey, _) | (_, Target::Gateway | Target::Nothing) => "ok",
             (_, Target::Key) if !self.may(action, key) => "PermissionDenied KEY_ACCESS_DENIED",
             (_, Target::Key) if key.about.is_none() => "NotFound KEY_NOT_FOUND",
-            (Action::ImportKey, Target::Key) => "NotFound IMPORT_JOB_NOT_FOUND",
+            (Action::ImportKey, Target::Key) => "InvalidArgument FIELD_INVALID new_version",
             // The keys of the model sign, and that is all.
             (action, Target::Key) if USES_OTHERS.contains(&action) => {
                 "FailedPrecondition KEY_PURPOSE_MISMATCH"
