@@ -12,7 +12,7 @@ use std::{
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream, UnixListener},
+    net::{TcpListener, TcpSocket, TcpStream, UnixListener},
     sync::watch,
 };
 
@@ -51,7 +51,7 @@ impl Listener {
     pub async fn bind(name: &Name, config: &Config, tls: Option<Live>) -> Result<Self, BindError> {
         let failed = |source| BindError { address: config.address.clone(), source };
         let socket = match &config.address {
-            ListenAddress::Tcp(address) => Socket::Tcp(TcpListener::bind(address).await.map_err(failed)?),
+            ListenAddress::Tcp(address) => Socket::Tcp(bind_tcp(*address).map_err(failed)?),
             ListenAddress::Unix(path) => {
                 let listener = bind_unix(path, config.mode.unwrap_or_default()).map_err(failed)?;
                 Socket::Unix { listener, path: path.clone() }
@@ -160,6 +160,19 @@ fn unix_peer(uid: u32) -> Peer {
         withdrawn: Withdrawn::default(),
         health_only: false,
     }
+}
+
+/// How many connections may wait for the gateway to take them; the system may allow fewer.
+/// With too few, a burst overflows the queue, and a client that says nothing first waits
+/// for ever on a connection of which only its own side knows.
+const BACKLOG: u32 = 4096;
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart need not wait for the connections of the one before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Binds under a name of its own, closes the socket to all who may not open it, and
