@@ -149,6 +149,10 @@ impl Gate {
     /// The same where more is asked than one thing of one key: all of it must be
     /// allowed, and it is one record.
     ///
+    /// **Invariant:** `work` begins by ending where a subject does not exist, in the order
+    /// of the subjects. Behind such a one nothing else is asked, as the answers must not
+    /// tell it from a hidden one.
+    ///
     /// # Errors
     /// As [`Self::admit`].
     pub async fn admit_all<T, E, Work, Done>(

@@ -90,8 +90,8 @@
 //! * **a backend:** a crate under `backends/` that implements
 //!   [`skms_backend::KeyBackend`], one arm in `backends.rs`, one test module that
 //!   runs the conformance suite.
-//! * **an algorithm or key type:** `backends/core` (`algorithm.rs`, `key_type.rs`;
-//!   the compiler finds the rest), `proto/skms/v1/types.proto`, `rpc/parse.rs` and
+//! * **an algorithm or key type:** `backends/core` (`algorithm.rs`, `encryption.rs`,
+//!   `key_type.rs`; the compiler finds the rest), `proto/skms/v1/types.proto`, `rpc/parse.rs` and
 //!   `rpc/convert.rs`, then the backends that have it.
 //! * **a config option:** the `Config` of the component, `config/skms.toml` (a test
 //!   compares the two).
