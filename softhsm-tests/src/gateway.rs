@@ -163,11 +163,12 @@ impl Home {
         self.audit_log().into_iter().filter(|line| line["kind"] == "decision").collect()
     }
 
-    /// Every line of the audit log.
+    /// Every line of the audit log that is whole: the gateway may be writing the next.
     #[must_use]
     pub fn audit_log(&self) -> Vec<serde_json::Value> {
-        let text = fs::read_to_string(self.path().join("audit.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let text = fs::read(self.path().join("audit.jsonl")).unwrap_or_default();
+        let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+        lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
     }
 
     /// Writes the configuration file and says where it is.
