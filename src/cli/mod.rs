@@ -8,6 +8,7 @@ mod aad;
 mod audit;
 mod backends;
 mod backup;
+mod bulk;
 mod check;
 mod completions;
 mod datakey;

@@ -8,16 +8,11 @@ mod file;
 mod places;
 mod report;
 
-use futures_util::{StreamExt as _, stream};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-use self::{
-    file::{Outcome, Work},
-    places::Job,
-};
+use self::file::Work;
 use super::{
     Context, Error, Exit,
     aad::{self, Aad, Entry},
+    bulk::{self, DEFAULT_JOBS, MAX_JOBS},
     files::{Place, stdin_once},
     names::encryption_parser,
     payload::{Form, Hex},
@@ -88,20 +83,8 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
     let (source, destination) = authenticated(&args, context)?;
     let limit = context.settings.client.max_send_bytes;
     let work = Work { client: context.connect().await?, args: &args, source, destination, limit };
-    let bar = bar(jobs.len(), context);
-    let (work, shown) = (&work, &bar);
-    let mut done: Vec<(usize, Job, Result<Outcome, Error>)> = stream::iter(jobs.into_iter().enumerate())
-        .map(|(index, job)| async move {
-            let outcome = work.run(&job).await;
-            shown.inc(1);
-            (index, job, outcome)
-        })
-        .buffer_unordered(args.jobs.into())
-        .collect()
-        .await;
-    bar.finish_and_clear();
-    done.sort_by_key(|(index, ..)| *index);
-    report::print(done.into_iter().map(|(_, job, outcome)| (job, outcome)).collect(), args.format, context)
+    let done = bulk::each(jobs, args.jobs, context, async |job| work.run(job).await).await;
+    report::print(done, args.format, context)
 }
 
 /// What was authenticated, and what is from now on.
@@ -115,24 +98,3 @@ fn authenticated(args: &Args, context: &mut Context<'_>) -> Result<(Aad, Aad), E
     };
     Ok((source, destination))
 }
-
-fn bar(files: usize, context: &Context<'_>) -> ProgressBar {
-    let length = u64::try_from(files).ok();
-    let target = if context.terminal.watched && files > 1 {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    };
-    let bar = ProgressBar::with_draw_target(length, target);
-    match ProgressStyle::with_template("{wide_bar} {pos}/{len} files, {eta} left") {
-        Ok(style) => bar.with_style(style),
-        // The usual style says the same.
-        Err(_) => bar,
-    }
-}
-
-/// Enough to keep a gateway with a few device contexts busy.
-const DEFAULT_JOBS: u8 = 8;
-
-/// More keeps the files waiting at the gateway in place of here.
-const MAX_JOBS: i64 = 64;

@@ -9,10 +9,10 @@ use super::{
 use crate::{
     cli::{
         Context, Error, Exit,
+        bulk::Failures,
         files::Place,
         names::name,
         payload::{Form, base64},
-        text::plain,
     },
     proto::{EncryptionAlgorithm, ProtectionLevel, ReEncryptResponse},
 };
@@ -24,7 +24,7 @@ pub(super) fn print(
     context: &mut Context<'_>,
 ) -> Result<Exit, Error> {
     let json = context.is_json();
-    let (mut views, mut exits, mut failures) = (Vec::new(), Vec::new(), String::new());
+    let (mut views, mut failures) = (Vec::new(), Failures::default());
     let (mut written, mut current) = (0_usize, 0_usize);
     for (job, outcome) in done {
         match &outcome {
@@ -36,10 +36,7 @@ pub(super) fn print(
                     context.terminal.print(form.encode(&answer.ciphertext))?;
                 }
             }
-            Err(error) => {
-                exits.push(error.exit());
-                failures.push_str(&format!("{}: {}", plain(&job.name()), error.render()));
-            }
+            Err(error) => failures.add(job.name(), error),
         }
         if json {
             views.push(View::new(&job, outcome));
@@ -48,26 +45,7 @@ pub(super) fn print(
     if json {
         context.terminal.print_json(&views)?;
     }
-    context.terminal.remark(&failures);
-    if !json {
-        context.terminal.remark(&count(written, current, exits.len()));
-    }
-    Ok(match exits.split_first() {
-        None => Exit::Success,
-        Some((first, rest)) if rest.iter().all(|exit| exit == first) => *first,
-        // They say different things.
-        Some(_) => Exit::Failure,
-    })
-}
-
-fn count(written: usize, current: usize, failed: usize) -> String {
-    let mut text = format!("re-encrypted {written}");
-    for (number, what) in [(current, "already current"), (failed, "failed")] {
-        if number > 0 {
-            text.push_str(&format!(", {what} {number}"));
-        }
-    }
-    text + "\n"
+    Ok(failures.tell(&format!("re-encrypted {written}"), &[(current, "already current")], context))
 }
 
 #[derive(Serialize)]
