@@ -91,6 +91,17 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
 }
 
 impl Args {
+    /// An argument that was given and makes no sense for more than one key.
+    pub(super) const fn for_one_key(&self) -> Option<&'static str> {
+        match self {
+            Self { id: Some(_), .. } => Some("--id"),
+            Self { aliases, .. } if !aliases.is_empty() => Some("--alias"),
+            Self { request_id: Some(_), .. } => Some("--request-id"),
+            Self { public_key_out: Some(_), .. } => Some("--public-key-out"),
+            _ => None,
+        }
+    }
+
     /// Refuses what cannot be told.
     pub(super) fn check(&self, context: &Context<'_>) -> Result<(), Error> {
         if self.public_key_out == Some(Place::Standard) && context.is_json() {

@@ -27,6 +27,61 @@ fn material_goes_in_the_clear_only_if_that_is_said() {
 }
 
 #[test]
+fn many_files_are_many_keys_named_after_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    for name in ["a.key", "b.2026.key", "long.key"] {
+        fs::write(path(name), vec![7; if name == "long.key" { 40_000 } else { 32 }]).unwrap();
+    }
+    let line =
+        format!("keys import aes-256 --plain --prefix moved- --in {} {}", path("b.2026.key"), path("a.key"));
+    let done = Shell::new().skms(&line);
+    assert_eq!((done.exit, done.stderr.as_str()), (0, "imported 2\n"));
+    let lines: Vec<Vec<_>> = done.text().lines().map(|line| line.split_whitespace().collect()).collect();
+    let expected = [["ID", "FILE"], ["moved-a", &path("a.key")], ["moved-b.2026", &path("b.2026.key")]];
+    assert_eq!(lines, expected);
+    let line = format!("{line} {} {} --output json", path("long.key"), path("not-there"));
+    let done = Shell::new().skms(&line);
+    // They fail for different reasons.
+    assert_eq!(done.exit, 1, "{}", done.stderr);
+    assert!(done.stderr.contains("long.key: error: ") && done.stderr.contains("not-there: error: "));
+    let json = done.json();
+    let said: Vec<_> =
+        json.as_array().unwrap().iter().map(|view| (&view["key_id"], &view["outcome"])).collect();
+    let expected = [
+        ("moved-a", "imported"),
+        ("moved-b.2026", "imported"),
+        ("moved-long", "failed"),
+        ("moved-not-there", "failed"),
+    ]
+    .map(|(id, outcome)| (id.into(), outcome.into()));
+    assert_eq!(said, expected.each_ref().map(|(id, outcome)| (id, outcome)));
+    assert_eq!((&json[0]["key"]["id"], &json[2]["key"]), (&"moved-a".into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn what_is_for_one_key_is_refused_for_many() {
+    let shell = Shell::new();
+    for (arguments, part) in [
+        ("--in a.pem b.pem --id x", "`--id` is for one key"),
+        ("--in a.pem b.pem --alias x", "`--alias` is for one key"),
+        ("--in a.pem b.pem --public-key-out x", "`--public-key-out` is for one key"),
+        (
+            "--in a.pem b.pem --request-id 7b0b0f6e-58f5-4d53-9d0b-6d1f6f1f0a0a",
+            "`--request-id` is for one key",
+        ),
+        ("--in a.pem --prefix b- --id x --new-version", "`--id` is for one key"),
+        ("--in a.pem b/a.der", "`a.pem` and `b/a.der` would both be the key `a`"),
+        ("--in a.pem -", "stdin has no name"),
+        ("--in - -", "stdin can be only one"),
+    ] {
+        let done = shell.skms(&format!("keys import ec-p256 {arguments}"));
+        assert_eq!(done.exit, 2, "{arguments}");
+        assert!(done.stderr.contains(part), "{arguments}: {}", done.stderr);
+    }
+}
+
+#[test]
 fn what_only_a_new_version_has_is_refused_without_one() {
     let shell = Shell::new();
     for line in [
