@@ -40,6 +40,7 @@ mod renewal;
 mod repeat;
 mod replay;
 mod roles;
+mod room;
 mod rotate;
 mod shares;
 mod sign;

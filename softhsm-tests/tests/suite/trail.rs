@@ -121,7 +121,7 @@ async fn until(what: &str, gateway: &Gateway, mut holds: impl AsyncFnMut() -> bo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_system_without_room_stops_the_gateway_and_room_starts_it_again() {
-    let home = Home::software(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/trail/gateway.sh"));
+    let home = Home::software(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/suite/small.sh"));
     let small = home.path().join("small");
     fs::create_dir(&small).unwrap();
     let gateway = home.start_with([
