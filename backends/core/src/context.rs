@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Whose work a call is, so that a queue can be fair between callers. It is a
-/// number without a name: a backend does not know who is calling. The queue does
-/// not use it yet.
+/// number without a name: a backend does not know who is calling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Flow(pub u64);
 
-/// How urgent a call is against others in the same queue. The queue does not use
-/// it yet: every call is served in its turn.
+/// How urgent a call is against others in the same queue: where all wait, sixteen urgent
+/// ones and four usual ones begin for one that may wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
     /// Bulk work that may wait.

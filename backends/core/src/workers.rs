@@ -3,8 +3,8 @@
 //! Each worker is an OS thread that owns one device context (a PKCS#11 session, a
 //! TPM connection) for as long as the context lives, because such contexts may be
 //! used by one thread at a time and their calls block. Jobs wait in one bounded
-//! queue; whoever becomes free takes the oldest. An idle worker is woken last-in
-//! first-out, so that under light load the same few contexts stay warm.
+//! queue, in which each caller has its turn. An idle worker is woken last-in first-out,
+//! so that under light load the same few contexts stay warm.
 //!
 //! **Invariant:** a job whose deadline passed, or that nobody waits for, never
 //! reaches the device.
@@ -216,7 +216,8 @@ impl<D: Device> Workers<D> {
             let _ = answer.send(outcome);
             class
         });
-        let ticket = self.shared.submit(operation, cost, start_by, work)?;
+        let place = queue::Job { flow: ctx.flow, priority: ctx.priority, cost, deadline: start_by };
+        let ticket = self.shared.submit(operation, place, work)?;
         let mut withdrawal = Withdrawal { shared: &self.shared, ticket: Some(ticket) };
         let mut result = std::pin::pin!(result);
         let mut until = start_by;
@@ -285,13 +286,7 @@ impl<D: Device> Shared<D> {
         }
     }
 
-    fn submit(
-        &self,
-        operation: Operation,
-        cost: Cost,
-        deadline: Instant,
-        work: Work<D>,
-    ) -> Result<Ticket, Error> {
+    fn submit(&self, operation: Operation, job: queue::Job, work: Work<D>) -> Result<Ticket, Error> {
         let mut state = self.state.lock();
         let state = &mut *state;
         if state.closed {
@@ -302,7 +297,7 @@ impl<D: Device> Shared<D> {
         {
             return Err(failure.clone());
         }
-        let Some(ticket) = state.queue.push(cost, deadline, work) else {
+        let Some(ticket) = state.queue.push(job, work) else {
             return Err(Error::new(Class::QueueFull, operation));
         };
         if let Some(index) = state.idle.pop() {

@@ -11,7 +11,8 @@ pub struct WorkersConfig {
     /// Device contexts, each with a thread of its own. More than the device
     /// computes in parallel brings nothing.
     pub contexts: NonZeroUsize,
-    /// Jobs that may wait for a context; one more is refused at once.
+    /// Jobs that may wait for a context; one more is refused at once. One caller alone
+    /// gets seven of eight places.
     pub queue: NonZeroUsize,
 }
 
