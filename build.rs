@@ -23,6 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     config.bytes(["."]);
     // The canonical encoding of a request must not depend on the order of a hash map.
     config.btree_map(["."]);
+    // Google's; `tonic-types` has it, and the details that go into it.
+    config.extern_path(".google.rpc", "::tonic_types");
     tonic_prost_build::configure().compile_fds_with_config(compiler.file_descriptor_set(), config)?;
     Ok(())
 }

@@ -14,7 +14,9 @@
 //! was decided, and [`Error::Deadline`], whose work goes on and is recorded when
 //! it ends.
 
-use std::{future::Future, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+mod error;
+
+use std::{future::Future, num::NonZeroU32, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
@@ -28,10 +30,11 @@ use crate::{
     backends::{BackendInfo, Backends, Devices},
     model::{Action, BackendName, Key, KeyId, Reason},
     policy::{Decision, Policies, Resource},
-    rates::{self, Rates},
+    rates::Rates,
     telemetry::{Step, metrics},
 };
 
+pub use self::error::{Error, Reasoned};
 pub use crate::{
     audit::Facts,
     rates::{Exceeded, Work},
@@ -66,12 +69,6 @@ impl Subject {
             Self::Gateway => None,
         }
     }
-}
-
-/// An error that has a reason for the record.
-pub trait Reasoned {
-    /// The reason.
-    fn reason(&self) -> Reason;
 }
 
 /// The door.
@@ -181,7 +178,7 @@ impl Gate {
             action,
             subject,
             also,
-            facts: Arc::default(),
+            facts: facts_of(call),
             begun: Instant::now(),
             abandoned: CancellationToken::new(),
         };
@@ -201,6 +198,37 @@ impl Gate {
         .unwrap_or_else(|_| Err(Error::Panicked.into()))
     }
 
+    /// Records a thing that is not to be done, for this reason, although its caller might
+    /// do it: an item of a batch that is at fault. Gives the error back to be answered, or
+    /// the one that says that there is no record.
+    pub async fn refuse<E: Reasoned + From<Error>>(&self, call: &Call, action: Action, error: E) -> E {
+        call.taken.set();
+        let pass = Pass {
+            inside: Arc::clone(&self.inside),
+            call: call.clone(),
+            action,
+            subject: Subject::Gateway,
+            also: Vec::new(),
+            facts: facts_of(call),
+            begun: Instant::now(),
+            abandoned: CancellationToken::new(),
+        };
+        let decision = self.inside.policies.may_call(&call.caller, action);
+        let outcome = Outcome::refused(error.reason(), pass.begun.elapsed());
+        match pass.record(Phase::Outcome, &decision, Some(outcome)).await {
+            Ok(()) => error,
+            Err(unrecorded) => unrecorded.into(),
+        }
+    }
+
+    /// Charges the caller for the items of a batch, as so many calls.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`]; nothing was charged.
+    pub fn charge_items(&self, call: &Call, items: NonZeroU32) -> Result<(), Error> {
+        self.inside.rates.charge_caller(call.caller.id(), items).map_err(exceeded)
+    }
+
     /// Takes no more calls and waits until every admitted one has ended.
     pub async fn close(&self) {
         self.inside.closing.cancel();
@@ -208,6 +236,15 @@ impl Gate {
         self.inside.tasks.wait().await;
         self.inside.devices.close().await;
     }
+}
+
+fn exceeded(exceeded: Exceeded) -> Error {
+    metrics().rate_limited(exceeded.limit.label());
+    Error::RateLimited { exceeded }
+}
+
+fn facts_of(call: &Call) -> Arc<Mutex<Facts>> {
+    Arc::new(Mutex::new(Facts { item: call.item, ..Facts::default() }))
 }
 
 impl Inside {
@@ -376,13 +413,10 @@ impl Permit {
     /// # Errors
     /// [`Error::RateLimited`]; the caller may have been charged then.
     pub fn charge(&self, work: Work, key: &Key, protection: ProtectionLevel) -> Result<(), Error> {
-        let units = rates::of_work(work, key.key_type, protection);
+        let units = crate::rates::of_work(work, key.key_type, protection);
         let charged = self.inside.rates.charge_caller(self.call.caller.id(), units);
         let charged = charged.and_then(|()| self.inside.rates.charge_key(key.id.as_str(), units));
-        charged.map_err(|exceeded| {
-            metrics().rate_limited(exceeded.limit.label());
-            Error::RateLimited { exceeded }
-        })
+        charged.map_err(exceeded)
     }
 
     /// Charges the caller alone, for work that is not with a key of the catalog.
@@ -395,11 +429,8 @@ impl Permit {
         key_type: KeyType,
         protection: ProtectionLevel,
     ) -> Result<(), Error> {
-        let units = rates::of_work(work, key_type, protection);
-        self.inside.rates.charge_caller(self.call.caller.id(), units).map_err(|exceeded| {
-            metrics().rate_limited(exceeded.limit.label());
-            Error::RateLimited { exceeded }
-        })
+        let units = crate::rates::of_work(work, key_type, protection);
+        self.inside.rates.charge_caller(self.call.caller.id(), units).map_err(exceeded)
     }
 
     /// A backend, to be used.
@@ -437,39 +468,4 @@ impl Permit {
     pub fn note(&self, add: impl FnOnce(&mut Facts)) {
         add(&mut self.facts.lock());
     }
-}
-
-/// Why the door stayed shut.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The caller may not.
-    #[error("the caller may not do this")]
-    Denied,
-    /// The caller may not, and is not to learn that there is such a key.
-    #[error("there is no key `{name}`")]
-    Missing {
-        /// As it was asked for.
-        name: KeyId,
-    },
-    /// The caller, or all callers of a key, asked for more than their share.
-    #[error("the {} has used up its share; come again later", exceeded.limit.name())]
-    RateLimited {
-        /// Whose share, and when to come again.
-        exceeded: Exceeded,
-    },
-    /// There can be no record.
-    #[error("the call cannot be recorded")]
-    Audit {
-        /// Why.
-        source: audit::Error,
-    },
-    /// The gateway is stopping.
-    #[error("the gateway is stopping")]
-    Closing,
-    /// The caller's deadline passed; what was begun goes on.
-    #[error("the deadline passed while the work was still being done")]
-    Deadline,
-    /// The work panicked.
-    #[error("the work failed unexpectedly")]
-    Panicked,
 }

@@ -103,7 +103,7 @@ impl Server {
         }
         // The longest use case is making a key; the gate gives up its caller then.
         let longest = config.limits.generate_timeout.max(config.limits.operation_timeout);
-        let bounds = Bounds { longest, payload: config.limits.message_bytes };
+        let bounds = Bounds { longest, payload: config.limits.message_bytes, batch: rpc::BATCH_BYTES };
         let guards = Guards {
             authenticator: authenticator.clone(),
             policies: policies.clone(),

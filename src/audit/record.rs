@@ -94,6 +94,9 @@ pub struct Facts {
     /// asked for. It takes the place of the latter in the record.
     #[serde(skip)]
     pub key: Option<KeyId>,
+    /// Which item of a batch it was, counted from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<u32>,
     /// What else had to be allowed for it, by the names of the actions.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<&'static str>,

@@ -28,6 +28,8 @@ pub struct Call {
     pub deadline: Instant,
     /// How urgent it is.
     pub priority: Priority,
+    /// Which item of a batch it is, counted from 0.
+    pub item: Option<u32>,
     /// Whether the gate has it in hand.
     pub taken: Taken,
 }

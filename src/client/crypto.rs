@@ -20,6 +20,28 @@ impl Client {
         self.call(self.crypto().decrypt(request)).await
     }
 
+    /// Encrypts many plaintexts. What fails is an answer of its item.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn batch_encrypt(
+        &self,
+        request: proto::BatchEncryptRequest,
+    ) -> Result<proto::BatchEncryptResponse, Error> {
+        self.call(self.crypto().batch_encrypt(request)).await
+    }
+
+    /// Decrypts many ciphertexts. What fails is an answer of its item.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn batch_decrypt(
+        &self,
+        request: proto::BatchDecryptRequest,
+    ) -> Result<proto::BatchDecryptResponse, Error> {
+        self.call(self.crypto().batch_decrypt(request)).await
+    }
+
     /// Encrypts anew, without seeing the plaintext.
     ///
     /// # Errors

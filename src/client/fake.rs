@@ -377,6 +377,21 @@ impl KeyManagement for Answers {
         }))
     }
 
+    /// No command makes batches.
+    async fn batch_sign(
+        &self,
+        _: Request<proto::BatchSignRequest>,
+    ) -> Result<Response<proto::BatchSignResponse>, Status> {
+        Err(Status::unimplemented("no batches"))
+    }
+
+    async fn batch_verify(
+        &self,
+        _: Request<proto::BatchVerifyRequest>,
+    ) -> Result<Response<proto::BatchVerifyResponse>, Status> {
+        Err(Status::unimplemented("no batches"))
+    }
+
     async fn sign_message(
         &self,
         request: Request<proto::SignRequest>,

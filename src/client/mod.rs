@@ -243,6 +243,28 @@ impl Client {
         self.call(self.key_management().sign_message(request)).await
     }
 
+    /// Signs many messages or digests. What fails is an answer of its item.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn batch_sign(
+        &self,
+        request: proto::BatchSignRequest,
+    ) -> Result<proto::BatchSignResponse, Error> {
+        self.call(self.key_management().batch_sign(request)).await
+    }
+
+    /// Checks many signatures. What fails is an answer of its item.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn batch_verify(
+        &self,
+        request: proto::BatchVerifyRequest,
+    ) -> Result<proto::BatchVerifyResponse, Error> {
+        self.call(self.key_management().batch_verify(request)).await
+    }
+
     /// Checks a signature; a bad one is an answer, not an error.
     ///
     /// # Errors

@@ -184,6 +184,9 @@ pub enum Error {
         /// What it does not offer, and what it does.
         what: String,
     },
+    /// It was not done, as another item of its batch failed.
+    #[error("not done, as another item of this batch of all or nothing failed")]
+    BatchAborted,
     /// A device failed.
     #[error("the backend `{backend}` failed")]
     Backend {
@@ -326,6 +329,7 @@ impl Reasoned for Error {
                 Class::Closed => Reason::ShuttingDown,
             },
             Self::BackendGone { .. } => Reason::BackendUnavailable,
+            Self::BatchAborted => Reason::BatchAborted,
             Self::Catalog { source } => match source {
                 catalog::Error::KeyExists(_) | catalog::Error::Held(_) => Reason::KeyAlreadyExists,
                 catalog::Error::IdRetired(_) => Reason::KeyIdRetired,

@@ -55,6 +55,8 @@ impl Limits {
     /// The longest signature that is looked at, in bytes: many times that of
     /// RSA-4096, and more than twice that of SLH-DSA-SHA2-128s.
     pub const SIGNATURE_BYTES: usize = 16 * 1024;
+    /// The most items of a batch.
+    pub const BATCH_ITEMS: usize = 1000;
     /// The longest data key, and the most random bytes.
     pub const RANDOM_BYTES: usize = 1024;
     /// The longest key that is derived, and the longest salt and info for it.

@@ -7,6 +7,7 @@
 
 mod adopt;
 mod amend;
+mod batch;
 mod create;
 mod crypto;
 mod csr;

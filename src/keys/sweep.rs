@@ -191,6 +191,7 @@ impl Keyring {
             // Longer than any device call that it makes.
             deadline: Instant::now() + self.limits.generate_timeout + self.limits.operation_timeout,
             priority: skms_backend::Priority::Low,
+            item: None,
             taken: Default::default(),
         }
     }

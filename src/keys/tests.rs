@@ -98,6 +98,7 @@ fn call(patience: Duration) -> Call {
         request_id: Uuid::new_v4().to_string().into(),
         deadline: std::time::Instant::now() + patience,
         priority: Priority::Normal,
+        item: None,
         taken: auth::Taken::default(),
     }
 }

@@ -64,6 +64,8 @@ pub struct Bounds {
     pub longest: Duration,
     /// The longest message that is signed, in bytes.
     pub payload: usize,
+    /// The longest batch, in bytes.
+    pub batch: usize,
 }
 
 /// The layers, around the services.
@@ -146,7 +148,7 @@ where
                     request.extensions_mut().insert(admitted.call.clone());
                 }
                 // No message is larger than its method needs.
-                let largest = rpc.map_or(0, |rpc| size::largest(rpc, bounds.payload));
+                let largest = rpc.map_or(0, |rpc| size::largest(rpc, bounds));
                 let request = request.map(|body| size::Bounded::new(body, largest));
                 let Ok(response) = routes.call(request).await;
                 // What tonic refuses by itself gets the details that every error here has.
@@ -210,6 +212,7 @@ async fn admission(
         request_id: Arc::clone(request_id),
         deadline,
         priority: Priority::Normal,
+        item: None,
         taken: Taken::default(),
     };
     Ok(Some(Admitted { call, action, decision }))

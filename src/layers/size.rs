@@ -14,14 +14,15 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 
+use super::Bounds;
 use crate::model::Rpc;
 
 /// The flag and the length before a message.
 const PREFIX: usize = 5;
 
-/// The largest message of a method, in bytes. `payload` is the longest message that
-/// is signed. Every RPC has its limit, or this does not compile.
-pub(super) const fn largest(rpc: Rpc, payload: usize) -> usize {
+/// The largest message of a method, in bytes. Every RPC has its limit, or this does not
+/// compile.
+pub(super) const fn largest(rpc: Rpc, Bounds { payload, batch, .. }: Bounds) -> usize {
     match rpc {
         Rpc::SignMessage
         | Rpc::VerifySignature
@@ -29,6 +30,7 @@ pub(super) const fn largest(rpc: Rpc, payload: usize) -> usize {
         | Rpc::Decrypt
         | Rpc::GenerateMac
         | Rpc::VerifyMac => payload + ENVELOPE,
+        Rpc::BatchSign | Rpc::BatchVerify | Rpc::BatchEncrypt | Rpc::BatchDecrypt => batch,
         // It has associated data twice.
         Rpc::ReEncrypt => payload + 2 * ENVELOPE,
         // A public key, and what is authenticated or derived with.
@@ -142,6 +144,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn message(bytes: u32) -> Vec<u8> {
@@ -173,8 +177,10 @@ mod tests {
 
     #[test]
     fn no_method_takes_more_than_a_signature_needs() {
+        let bounds = Bounds { longest: Duration::ZERO, payload: 64 * 1024, batch: 4 << 20 };
         for rpc in Rpc::ALL {
-            assert!(largest(*rpc, 64 * 1024) <= 64 * 1024 + 2 * ENVELOPE, "{rpc:?}");
+            let most = if rpc.name().contains("/Batch") { bounds.batch } else { 64 * 1024 + 2 * ENVELOPE };
+            assert!(largest(*rpc, bounds) <= most, "{rpc:?}");
         }
     }
 }

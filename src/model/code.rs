@@ -89,9 +89,10 @@ impl Code {
             | Reason::RotationNotSupported
             | Reason::KeyDecryptsOnly
             | Reason::ProtectionLevelUnsatisfiable => Self::FailedPrecondition,
-            Reason::EtagMismatch | Reason::PrimaryVersionChanged | Reason::ConcurrentModification => {
-                Self::Aborted
-            }
+            Reason::EtagMismatch
+            | Reason::PrimaryVersionChanged
+            | Reason::ConcurrentModification
+            | Reason::BatchAborted => Self::Aborted,
             Reason::BackendQueueFull
             | Reason::BackendStorageFull
             | Reason::RateLimited

@@ -129,6 +129,8 @@ reasons! {
     PrimaryVersionChanged = "PRIMARY_VERSION_CHANGED",
     /// Another call is changing the same thing.
     ConcurrentModification = "CONCURRENT_MODIFICATION",
+    /// Another item of a batch of all or nothing failed.
+    BatchAborted = "BATCH_ABORTED",
     /// Too many calls wait for the backend.
     BackendQueueFull = "BACKEND_QUEUE_FULL",
     /// The caller, or all callers of a key, asked for more than their share.

@@ -12,11 +12,16 @@ use crate::model::Rpc;
 #[must_use]
 pub const fn of_call(rpc: Rpc) -> NonZeroU32 {
     units(match rpc {
-        // Looked up in memory. What signing costs besides is charged when the key is known.
+        // Looked up in memory. What signing costs besides is charged when the key is known,
+        // and the items of a batch when they are counted.
         Rpc::GetKey
         | Rpc::GetPublicKey
         | Rpc::SignMessage
         | Rpc::VerifySignature
+        | Rpc::BatchSign
+        | Rpc::BatchVerify
+        | Rpc::BatchEncrypt
+        | Rpc::BatchDecrypt
         | Rpc::Encrypt
         | Rpc::Decrypt
         | Rpc::GenerateDataKey

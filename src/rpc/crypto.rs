@@ -6,9 +6,13 @@ mod secrets;
 
 use tonic::{Request, Response, Status};
 
-use super::key_management::{closed, opened};
+use super::{
+    batch::{Batch, Together},
+    key_management::{closed, opened},
+};
 use crate::{
-    keys::Keyring,
+    keys::{Call, Keyring},
+    model::Action,
     proto::{self, crypto_service_server::CryptoService},
 };
 
@@ -20,6 +24,10 @@ pub(super) struct Service {
 impl Service {
     pub(super) const fn new(keyring: Keyring) -> Self {
         Self { keyring }
+    }
+
+    const fn batch<'a>(&'a self, call: &'a Call, action: Action, together: Together) -> Batch<'a> {
+        Batch { keyring: &self.keyring, call, action, together }
     }
 }
 
@@ -39,6 +47,22 @@ impl CryptoService for Service {
     ) -> Result<Response<proto::DecryptResponse>, Status> {
         let (call, request) = opened(request)?;
         closed(&call, self.decrypt(&call, request).await)
+    }
+
+    async fn batch_encrypt(
+        &self,
+        request: Request<proto::BatchEncryptRequest>,
+    ) -> Result<Response<proto::BatchEncryptResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.batch_encrypt(&call, request).await)
+    }
+
+    async fn batch_decrypt(
+        &self,
+        request: Request<proto::BatchDecryptRequest>,
+    ) -> Result<Response<proto::BatchDecryptResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.batch_decrypt(&call, request).await)
     }
 
     async fn re_encrypt(

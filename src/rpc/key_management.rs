@@ -11,10 +11,14 @@ mod signatures;
 
 use tonic::{Request, Response, Status};
 
-use super::{parse::Fields, status};
+use super::{
+    batch::{Batch, Together},
+    parse::Fields,
+    status,
+};
 use crate::{
     keys::{Call, Error, Keyring},
-    model::Reason,
+    model::{Action, Reason},
     proto::{self, key_management_server::KeyManagement},
 };
 
@@ -26,6 +30,10 @@ pub(super) struct Service {
 impl Service {
     pub(super) const fn new(keyring: Keyring) -> Self {
         Self { keyring }
+    }
+
+    const fn batch<'a>(&'a self, call: &'a Call, action: Action, together: Together) -> Batch<'a> {
+        Batch { keyring: &self.keyring, call, action, together }
     }
 }
 
@@ -172,6 +180,22 @@ impl KeyManagement for Service {
     ) -> Result<Response<proto::VerifyResponse>, Status> {
         let (call, request) = opened(request)?;
         closed(&call, self.verify(&call, request).await)
+    }
+
+    async fn batch_sign(
+        &self,
+        request: Request<proto::BatchSignRequest>,
+    ) -> Result<Response<proto::BatchSignResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.batch_sign(&call, request).await)
+    }
+
+    async fn batch_verify(
+        &self,
+        request: Request<proto::BatchVerifyRequest>,
+    ) -> Result<Response<proto::BatchVerifyResponse>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.batch_verify(&call, request).await)
     }
 
     async fn create_import_job(

@@ -4,6 +4,7 @@
 //! **Invariant:** every field of every request is checked before a use case is
 //! called, and all fields at fault are named together.
 
+mod batch;
 mod convert;
 mod crypto;
 mod jwk;
@@ -14,6 +15,8 @@ pub(crate) mod status;
 mod system;
 
 use tonic::service::{Routes, RoutesBuilder};
+
+pub use self::batch::BATCH_BYTES;
 
 use crate::{
     keys::Keyring,
@@ -29,7 +32,8 @@ const ENVELOPE_BYTES: usize = 64 * 1024;
 /// The services over these use cases.
 #[must_use]
 pub fn services(keyring: &Keyring) -> RoutesBuilder {
-    let largest = keyring.limits().message_bytes + ENVELOPE_BYTES;
+    // What each method takes is less, and is held to it by the layers.
+    let largest = (keyring.limits().message_bytes + ENVELOPE_BYTES).max(BATCH_BYTES);
     let mut routes = Routes::builder();
     routes
         .add_service(

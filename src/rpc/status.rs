@@ -6,6 +6,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use prost::Message as _;
 use skms_backend::Class;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
@@ -44,6 +45,18 @@ pub(crate) fn of(error: &Error, request_id: &str) -> Status {
         details.add_quota_failure_violation(quota_subject(error), external(error));
     }
     Status::with_error_details(code, external(error), details)
+}
+
+/// The same for an item of a batch, as a message.
+pub(super) fn of_item(error: &Error, request_id: &str) -> tonic_types::Status {
+    let status = of(error, request_id);
+    let code = i32::from(status.code());
+    // The details of a status are that message (tonic makes them so), unless there are none.
+    tonic_types::Status::decode(status.details()).unwrap_or_else(|_| tonic_types::Status {
+        code,
+        message: status.message().to_owned(),
+        details: Vec::new(),
+    })
 }
 
 /// A refusal of the machinery in front of the use cases.
@@ -224,6 +237,7 @@ fn metadata(error: &Error) -> HashMap<String, String> {
         | Error::MaterialInvalid
         | Error::NoRandom { .. }
         | Error::NoAdoption
+        | Error::BatchAborted
         | Error::Internal { .. } => Vec::new(),
     };
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

@@ -62,6 +62,20 @@ impl KeyManagement for Echo {
         }))
     }
 
+    async fn batch_sign(
+        &self,
+        _: Request<proto::BatchSignRequest>,
+    ) -> Result<Response<proto::BatchSignResponse>, Status> {
+        Err(other())
+    }
+
+    async fn batch_verify(
+        &self,
+        _: Request<proto::BatchVerifyRequest>,
+    ) -> Result<Response<proto::BatchVerifyResponse>, Status> {
+        Err(other())
+    }
+
     async fn create_key(&self, _: Request<CreateKeyRequest>) -> Result<Response<KeyResponse>, Status> {
         Err(other())
     }

@@ -13,6 +13,7 @@ mod agree;
 mod ask;
 mod away;
 mod backups;
+mod batch;
 mod command_line;
 mod conformance;
 mod crash;

@@ -60,6 +60,21 @@ fn verified(sent: Option<u32>, bytes: &[u8]) -> bool {
 
 #[tonic::async_trait]
 impl CryptoService for Answers {
+    /// No command makes batches.
+    async fn batch_encrypt(
+        &self,
+        _: Request<proto::BatchEncryptRequest>,
+    ) -> Result<Response<proto::BatchEncryptResponse>, Status> {
+        Err(Status::unimplemented("no batches"))
+    }
+
+    async fn batch_decrypt(
+        &self,
+        _: Request<proto::BatchDecryptRequest>,
+    ) -> Result<Response<proto::BatchDecryptResponse>, Status> {
+        Err(Status::unimplemented("no batches"))
+    }
+
     async fn encrypt(
         &self,
         request: Request<proto::EncryptRequest>,

@@ -1,4 +1,4 @@
-//! Encrypt, Decrypt and ReEncrypt.
+//! Encrypt and Decrypt, batches of them, and ReEncrypt.
 
 use bytes::Bytes;
 
@@ -7,10 +7,14 @@ use super::{
     aad::{Given, Names},
 };
 use crate::{
-    keys::{Call, Decrypt, ENVELOPE_OVERHEAD, Encrypt, Error, Limits, ReEncrypt},
-    model::Reason,
+    keys::{Call, Decrypt, ENVELOPE_OVERHEAD, Encrypt, Error, Keyring, Limits, ReEncrypt},
+    model::{Action, KeyId, Reason},
     proto,
-    rpc::{convert, parse::Fields},
+    rpc::{
+        batch::{Asked, Together},
+        convert,
+        parse::Fields,
+    },
 };
 
 impl Service {
@@ -19,6 +23,21 @@ impl Service {
         call: &Call,
         request: proto::EncryptRequest,
     ) -> Result<proto::EncryptResponse, Error> {
+        self.to_encrypt(request)?.answer(&self.keyring, call.clone()).await
+    }
+
+    pub(super) async fn batch_encrypt(
+        &self,
+        call: &Call,
+        request: proto::BatchEncryptRequest,
+    ) -> Result<proto::BatchEncryptResponse, Error> {
+        let proto::BatchEncryptRequest { requests, all_or_nothing } = request;
+        let batch = self.batch(call, Action::Encrypt, all_or_nothing.into());
+        let results = batch.each(requests, |item| self.to_encrypt(item)).await?;
+        Ok(proto::BatchEncryptResponse { results })
+    }
+
+    fn to_encrypt(&self, request: proto::EncryptRequest) -> Result<ToEncrypt, Error> {
         use proto::encrypt_request::Aad as P;
         let mut fields = Fields::default();
         let key = fields.required_key_id("key_id", &request.key_id);
@@ -33,26 +52,21 @@ impl Service {
         let algorithm = fields.encryption("algorithm", request.algorithm);
         fields.at_most("reference", request.reference.len(), Limits::REFERENCE_BYTES);
         let parsed = (|| {
-            Some(Encrypt {
+            let encrypt = Encrypt {
                 key: key?,
                 plaintext: request.plaintext,
                 aad,
                 algorithm: algorithm?,
                 version: request.version,
+            };
+            Some(ToEncrypt {
+                encrypt,
+                verified_plaintext: request.plaintext_crc32c.is_some(),
+                verified_aad: request.aad_crc32c.is_some(),
+                reference: request.reference,
             })
         })();
-        let made = self.keyring.encrypt(call, fields.finish(parsed)?).await?;
-        Ok(proto::EncryptResponse {
-            ciphertext_crc32c: crc32c::crc32c(&made.ciphertext),
-            ciphertext: made.ciphertext,
-            key_id: made.key.id.to_string(),
-            version: made.version,
-            algorithm: convert::encryption(made.algorithm).into(),
-            verified_plaintext_crc32c: request.plaintext_crc32c.is_some(),
-            verified_aad_crc32c: request.aad_crc32c.is_some(),
-            protection_level: convert::protection(made.protection_level).into(),
-            reference: request.reference,
-        })
+        fields.finish(parsed)
     }
 
     pub(super) async fn decrypt(
@@ -60,6 +74,21 @@ impl Service {
         call: &Call,
         request: proto::DecryptRequest,
     ) -> Result<proto::DecryptResponse, Error> {
+        self.to_decrypt(request)?.answer(&self.keyring, call.clone()).await
+    }
+
+    pub(super) async fn batch_decrypt(
+        &self,
+        call: &Call,
+        request: proto::BatchDecryptRequest,
+    ) -> Result<proto::BatchDecryptResponse, Error> {
+        let proto::BatchDecryptRequest { requests } = request;
+        let batch = self.batch(call, Action::Decrypt, Together::EachByItself);
+        let results = batch.each(requests, |item| self.to_decrypt(item)).await?;
+        Ok(proto::BatchDecryptResponse { results })
+    }
+
+    fn to_decrypt(&self, request: proto::DecryptRequest) -> Result<ToDecrypt, Error> {
         use proto::decrypt_request::Aad as P;
         let mut fields = Fields::default();
         let key = fields.required_key_id("key_id", &request.key_id);
@@ -73,28 +102,22 @@ impl Service {
         let algorithm = fields.encryption("algorithm", request.algorithm);
         fields.at_most("reference", request.reference.len(), Limits::REFERENCE_BYTES);
         let parsed = (|| {
-            Some(Decrypt {
+            let decrypt = Decrypt {
                 key: key?,
                 ciphertext: request.ciphertext,
                 aad,
                 algorithm: algorithm?,
                 version: request.version,
                 accept_compromised: request.accept_compromised,
+            };
+            Some(ToDecrypt {
+                decrypt,
+                verified_ciphertext: request.ciphertext_crc32c.is_some(),
+                verified_aad: request.aad_crc32c.is_some(),
+                reference: request.reference,
             })
         })();
-        let made = self.keyring.decrypt(call, fields.finish(parsed)?).await?;
-        Ok(proto::DecryptResponse {
-            plaintext_crc32c: crc32c::crc32c(made.plaintext.expose()),
-            plaintext: Bytes::copy_from_slice(made.plaintext.expose()),
-            key_id: made.key.id.to_string(),
-            version: made.version,
-            used_primary: made.version == made.key.primary,
-            algorithm: convert::encryption(made.algorithm).into(),
-            verified_ciphertext_crc32c: request.ciphertext_crc32c.is_some(),
-            verified_aad_crc32c: request.aad_crc32c.is_some(),
-            protection_level: convert::protection(made.protection_level).into(),
-            reference: request.reference,
-        })
+        fields.finish(parsed)
     }
 
     pub(super) async fn reencrypt(
@@ -164,5 +187,70 @@ impl Service {
         }
         self.bounded(fields, "ciphertext", ciphertext, ENVELOPE_OVERHEAD);
         fields.checksum("ciphertext_crc32c", sent, ciphertext);
+    }
+}
+
+/// A plaintext that is asked for in the right form.
+struct ToEncrypt {
+    encrypt: Encrypt,
+    verified_plaintext: bool,
+    verified_aad: bool,
+    reference: String,
+}
+
+/// The same of a ciphertext.
+struct ToDecrypt {
+    decrypt: Decrypt,
+    verified_ciphertext: bool,
+    verified_aad: bool,
+    reference: String,
+}
+
+impl Asked for ToEncrypt {
+    type Answer = proto::EncryptResponse;
+
+    fn key(&self) -> &KeyId {
+        &self.encrypt.key
+    }
+
+    async fn answer(self, keyring: &Keyring, call: Call) -> Result<proto::EncryptResponse, Error> {
+        let Self { encrypt, verified_plaintext, verified_aad, reference } = self;
+        let made = keyring.encrypt(&call, encrypt).await?;
+        Ok(proto::EncryptResponse {
+            ciphertext_crc32c: crc32c::crc32c(&made.ciphertext),
+            ciphertext: made.ciphertext,
+            key_id: made.key.id.to_string(),
+            version: made.version,
+            algorithm: convert::encryption(made.algorithm).into(),
+            verified_plaintext_crc32c: verified_plaintext,
+            verified_aad_crc32c: verified_aad,
+            protection_level: convert::protection(made.protection_level).into(),
+            reference,
+        })
+    }
+}
+
+impl Asked for ToDecrypt {
+    type Answer = proto::DecryptResponse;
+
+    fn key(&self) -> &KeyId {
+        &self.decrypt.key
+    }
+
+    async fn answer(self, keyring: &Keyring, call: Call) -> Result<proto::DecryptResponse, Error> {
+        let Self { decrypt, verified_ciphertext, verified_aad, reference } = self;
+        let made = keyring.decrypt(&call, decrypt).await?;
+        Ok(proto::DecryptResponse {
+            plaintext_crc32c: crc32c::crc32c(made.plaintext.expose()),
+            plaintext: Bytes::copy_from_slice(made.plaintext.expose()),
+            key_id: made.key.id.to_string(),
+            version: made.version,
+            used_primary: made.version == made.key.primary,
+            algorithm: convert::encryption(made.algorithm).into(),
+            verified_ciphertext_crc32c: verified_ciphertext,
+            verified_aad_crc32c: verified_aad,
+            protection_level: convert::protection(made.protection_level).into(),
+            reference,
+        })
     }
 }

@@ -1,21 +1,41 @@
-//! SignMessage and VerifySignature.
+//! SignMessage and VerifySignature, and batches of them.
 
 use skms_backend::Priority;
 
 use super::{Input, Service};
 use crate::{
-    keys::{Call, Error, Limits, Sign, Verify},
-    model::Reason,
+    keys::{Call, Error, Keyring, Limits, Sign, Verify},
+    model::{Action, KeyId, Reason},
     proto,
-    rpc::{convert, parse::Fields},
+    rpc::{
+        batch::{Asked, Together},
+        convert,
+        parse::Fields,
+    },
 };
 
 impl Service {
     pub(super) async fn sign(
         &self,
-        mut call: Call,
+        call: Call,
         request: proto::SignRequest,
     ) -> Result<proto::SignResponse, Error> {
+        self.to_sign(request)?.answer(&self.keyring, call).await
+    }
+
+    pub(super) async fn batch_sign(
+        &self,
+        call: &Call,
+        request: proto::BatchSignRequest,
+    ) -> Result<proto::BatchSignResponse, Error> {
+        let proto::BatchSignRequest { requests, all_or_nothing } = request;
+        let batch = self.batch(call, Action::SignMessage, all_or_nothing.into());
+        let results = batch.each(requests, |item| self.to_sign(item)).await?;
+        Ok(proto::BatchSignResponse { results })
+    }
+
+    /// What is asked for, if its form is right.
+    fn to_sign(&self, request: proto::SignRequest) -> Result<ToSign, Error> {
         use proto::sign_request::Input as P;
         let mut fields = Fields::default();
         let key = fields.required_key_id("key_id", &request.key_id);
@@ -34,22 +54,10 @@ impl Service {
             let (key, input) = (key?, input?);
             let sign =
                 Sign { key, input, algorithm: algorithm?, version: request.version, encoding: encoding? };
-            Some((sign, priority?))
+            let verified_input = request.input_crc32c.is_some();
+            Some(ToSign { sign, priority: priority?, verified_input, reference: request.reference })
         })();
-        let (sign, priority) = fields.finish(parsed)?;
-        call.priority = priority;
-        let signed = self.keyring.sign(&call, sign).await?;
-        Ok(proto::SignResponse {
-            signature_crc32c: crc32c::crc32c(&signed.signature),
-            signature: signed.signature,
-            key_id: signed.key.id.to_string(),
-            version: signed.version,
-            algorithm: convert::algorithm(signed.algorithm).into(),
-            encoding: convert::encoding(signed.encoding).into(),
-            verified_input_crc32c: request.input_crc32c.is_some(),
-            protection_level: convert::protection(signed.protection_level).into(),
-            reference: request.reference,
-        })
+        fields.finish(parsed)
     }
 
     pub(super) async fn verify(
@@ -57,6 +65,21 @@ impl Service {
         call: &Call,
         request: proto::VerifyRequest,
     ) -> Result<proto::VerifyResponse, Error> {
+        self.to_verify(request)?.answer(&self.keyring, call.clone()).await
+    }
+
+    pub(super) async fn batch_verify(
+        &self,
+        call: &Call,
+        request: proto::BatchVerifyRequest,
+    ) -> Result<proto::BatchVerifyResponse, Error> {
+        let proto::BatchVerifyRequest { requests } = request;
+        let batch = self.batch(call, Action::VerifySignature, Together::EachByItself);
+        let results = batch.each(requests, |item| self.to_verify(item)).await?;
+        Ok(proto::BatchVerifyResponse { results })
+    }
+
+    fn to_verify(&self, request: proto::VerifyRequest) -> Result<ToVerify, Error> {
         use proto::verify_request::Input as P;
         let mut fields = Fields::default();
         let key = fields.required_key_id("key_id", &request.key_id);
@@ -76,7 +99,7 @@ impl Service {
         fields.no_context(&request.context);
         fields.at_most("reference", request.reference.len(), Limits::REFERENCE_BYTES);
         let parsed = (|| {
-            Some(Verify {
+            let verify = Verify {
                 key: key?,
                 input: input?,
                 signature: request.signature,
@@ -84,9 +107,69 @@ impl Service {
                 version: request.version,
                 encoding: encoding?,
                 accept_compromised: request.accept_compromised,
+            };
+            Some(ToVerify {
+                verify,
+                verified_input: request.input_crc32c.is_some(),
+                verified_signature: request.signature_crc32c.is_some(),
+                reference: request.reference,
             })
         })();
-        let verified = self.keyring.verify(call, fields.finish(parsed)?).await?;
+        fields.finish(parsed)
+    }
+}
+
+/// A request for a signature whose form is right.
+struct ToSign {
+    sign: Sign,
+    priority: Priority,
+    verified_input: bool,
+    reference: String,
+}
+
+/// A question about a signature whose form is right.
+struct ToVerify {
+    verify: Verify,
+    verified_input: bool,
+    verified_signature: bool,
+    reference: String,
+}
+
+impl Asked for ToSign {
+    type Answer = proto::SignResponse;
+
+    fn key(&self) -> &KeyId {
+        &self.sign.key
+    }
+
+    async fn answer(self, keyring: &Keyring, mut call: Call) -> Result<proto::SignResponse, Error> {
+        let Self { sign, priority, verified_input, reference } = self;
+        call.priority = priority;
+        let signed = keyring.sign(&call, sign).await?;
+        Ok(proto::SignResponse {
+            signature_crc32c: crc32c::crc32c(&signed.signature),
+            signature: signed.signature,
+            key_id: signed.key.id.to_string(),
+            version: signed.version,
+            algorithm: convert::algorithm(signed.algorithm).into(),
+            encoding: convert::encoding(signed.encoding).into(),
+            verified_input_crc32c: verified_input,
+            protection_level: convert::protection(signed.protection_level).into(),
+            reference,
+        })
+    }
+}
+
+impl Asked for ToVerify {
+    type Answer = proto::VerifyResponse;
+
+    fn key(&self) -> &KeyId {
+        &self.verify.key
+    }
+
+    async fn answer(self, keyring: &Keyring, call: Call) -> Result<proto::VerifyResponse, Error> {
+        let Self { verify, verified_input, verified_signature, reference } = self;
+        let verified = keyring.verify(&call, verify).await?;
         let valid = verified.matched.is_some();
         let (version, version_state) = match verified.matched {
             Some((version, state)) => (version, convert::state(state)),
@@ -98,10 +181,10 @@ impl Service {
             key_id: verified.key.id.to_string(),
             algorithm: convert::algorithm(verified.algorithm).into(),
             version_state: version_state.into(),
-            verified_input_crc32c: request.input_crc32c.is_some(),
-            verified_signature_crc32c: request.signature_crc32c.is_some(),
+            verified_input_crc32c: verified_input,
+            verified_signature_crc32c: verified_signature,
             verified_valid_integrity: valid,
-            reference: request.reference,
+            reference,
         })
     }
 }

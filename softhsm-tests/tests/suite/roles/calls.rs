@@ -11,7 +11,7 @@ use super::model::{KEYS, Key, MISSING, Who};
 use crate::{
     ask::{PROGRAM, create, full, outcome, public, rotate, sign, verify, versions},
     refusals::raw,
-    strangers::callers::body,
+    strangers::callers::{batch_of, body},
 };
 
 /// A gateway with the keys of the model.
@@ -43,7 +43,40 @@ pub(super) async fn call(
     rpc: Rpc,
     key: &str,
 ) -> Result<Option<Bytes>, Status> {
-    let body = match rpc {
+    let got = raw::first(channel.clone(), rpc.path(), headers.clone(), asking(rpc, key).into()).await;
+    got.and_then(|answer| unbatched(rpc, answer))
+}
+
+/// What became of the one item of a batch; everything else as it is.
+fn unbatched(rpc: Rpc, answer: Option<Bytes>) -> Result<Option<Bytes>, Status> {
+    macro_rules! only {
+        ($response:ident, $module:ident) => {{
+            let bytes = answer.unwrap();
+            let [result] = &proto::$response::decode(bytes).unwrap().results[..] else { panic!("not one") };
+            match result.result.clone().unwrap() {
+                proto::$module::Result::Response(item) => Ok(Some(item.encode_to_vec().into())),
+                proto::$module::Result::Error(error) => {
+                    let details = error.encode_to_vec().into();
+                    Err(Status::with_details(error.code.into(), error.message, details))
+                }
+            }
+        }};
+    }
+    match rpc {
+        Rpc::BatchSign => only!(BatchSignResponse, batch_sign_result),
+        Rpc::BatchVerify => only!(BatchVerifyResponse, batch_verify_result),
+        Rpc::BatchEncrypt => only!(BatchEncryptResponse, batch_encrypt_result),
+        Rpc::BatchDecrypt => only!(BatchDecryptResponse, batch_decrypt_result),
+        _ => Ok(answer),
+    }
+}
+
+fn asking(rpc: Rpc, key: &str) -> Vec<u8> {
+    match rpc {
+        Rpc::BatchSign => batch_of(&asking(Rpc::SignMessage, key)),
+        Rpc::BatchVerify => batch_of(&asking(Rpc::VerifySignature, key)),
+        Rpc::BatchEncrypt => batch_of(&asking(Rpc::Encrypt, key)),
+        Rpc::BatchDecrypt => batch_of(&asking(Rpc::Decrypt, key)),
         Rpc::CreateKey => {
             let request = create("ec-p256", &format!("new-{key}"), "");
             proto::CreateKeyRequest { validate_only: true, ..request }.encode_to_vec()
@@ -129,8 +162,7 @@ pub(super) async fn call(
         Rpc::TestPermissions => asked(key, &[]).encode_to_vec(),
         // No key is named there. A new RPC joins as one of them.
         _ => body(rpc).into(),
-    };
-    raw::first(channel.clone(), rpc.path(), headers.clone(), body.into()).await
+    }
 }
 
 /// An answer or a refusal without the name of the key and the id of the call.

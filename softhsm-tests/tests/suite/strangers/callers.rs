@@ -115,6 +115,10 @@ pub(crate) fn body(rpc: Rpc) -> Bytes {
         }
         Rpc::SignMessage => ask::sign(KEY, "text").encode_to_vec(),
         Rpc::VerifySignature => ask::verify(KEY, "text", "no signature").encode_to_vec(),
+        Rpc::BatchSign => batch_of(&body(Rpc::SignMessage)),
+        Rpc::BatchVerify => batch_of(&body(Rpc::VerifySignature)),
+        Rpc::BatchEncrypt => batch_of(&body(Rpc::Encrypt)),
+        Rpc::BatchDecrypt => batch_of(&body(Rpc::Decrypt)),
         Rpc::Encrypt => {
             proto::EncryptRequest { key_id: CIPHER.into(), plaintext: "text".into(), ..Default::default() }
                 .encode_to_vec()
@@ -189,6 +193,13 @@ pub(crate) fn body(rpc: Rpc) -> Bytes {
         _ => Vec::new(),
     }
     .into()
+}
+
+/// A batch of one item: the field 1 of its message.
+pub(crate) fn batch_of(item: &[u8]) -> Vec<u8> {
+    let mut batch = vec![0x0a];
+    prost::encoding::encode_varint(item.len() as u64, &mut batch);
+    [batch, item.to_vec()].concat()
 }
 
 /// The key of the gateway that signs.
