@@ -118,6 +118,9 @@ pub struct Facts {
     /// The gateway did it by itself, because its time had come.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub scheduled: bool,
+    /// What became on its device of a key that was taken over, when it was destroyed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<&'static str>,
     /// The keys that lost an alias by it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub taken_from: Vec<KeyId>,

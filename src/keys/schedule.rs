@@ -22,7 +22,7 @@ use crate::{
     catalog::{Due, Task},
     failpoint,
     gate::Subject,
-    model::{Action, BackendName, Key},
+    model::{Action, BackendName, Key, Origin},
     telemetry::{Ended, Scheduled, chain, metrics},
 };
 
@@ -108,8 +108,15 @@ impl Keyring {
                     return Ok(());
                 };
                 failpoint::reached("destroy-key.given-up");
-                let removed = device.destroy(tag, &permit.patient_context(limit)).await;
-                removed.map_err(|source| Error::Backend { backend, source })?;
+                let ctx = permit.patient_context(limit);
+                let failed = |source| Error::Backend { backend: backend.clone(), source };
+                if let (Origin::Discovered, Some(adoption), Some(key_ref)) =
+                    (version.origin, device.adoption(), &version.key)
+                {
+                    let release = adoption.release(key_ref, &ctx).await.map_err(failed)?;
+                    permit.note(|facts| facts.adopted = Some(release.name()));
+                }
+                device.destroy(tag, &ctx).await.map_err(failed)?;
                 failpoint::reached("destroy-key.material-gone");
                 catalog.destroyed(key.id.clone(), number, SystemTime::now()).await?;
                 failpoint::reached("destroy-key.wiped");

@@ -35,7 +35,7 @@ mod secret;
 mod workers;
 mod x509;
 
-pub use adoption::{Adopted, Custody, KeyAdoption};
+pub use adoption::{Adopted, Custody, KeyAdoption, Release};
 pub use algorithm::{Hash, SignatureAlgorithm};
 pub use capabilities::{
     Capabilities, DeviceIdentity, EncryptSupport, KeyTypeSupport, ProtectionLevel, SignSupport,

@@ -3,18 +3,23 @@
 //! Others made them, and may use and keep them in other ways than the gateway would: that
 //! is told, and not refused. What a key must do here is shown before it is taken over.
 //!
-//! **Invariant:** nothing on the token is changed or removed here.
+//! **Invariant:** nothing on the token is changed or removed here; [`release`] does that.
 //!
 //! **Invariant:** where a name means more than one key, it means none.
+
+mod release;
 
 use std::time::Instant;
 
 use async_trait::async_trait;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
-use skms_backend::{Adopted, Class, Cost, Custody, Error, KeyAdoption, KeyRef, OpContext, Operation, Pin};
+use skms_backend::{
+    Adopted, Class, Cost, Custody, Error, KeyAdoption, KeyRef, OpContext, Operation, Pin, Release,
+};
 
 use crate::{
     Pkcs11Backend,
+    backend::CHANGES_OBJECTS,
     cipher::check_value,
     duty::Duty,
     error::device,
@@ -40,6 +45,19 @@ impl KeyAdoption for Pkcs11Backend {
                 adopt(token, context, &name, deadline)
             })
             .await
+    }
+
+    async fn release(&self, key: &KeyRef, ctx: &OpContext) -> Result<Release, Error> {
+        if !self.destroys_adopted {
+            return Ok(Release::Left);
+        }
+        let (key, deadline) = (key.clone(), ctx.deadline);
+        self.workers
+            .run(Operation::Destroy, CHANGES_OBJECTS, ctx, move |token, context| {
+                release::remove(token, context, &key, deadline)
+            })
+            .await?;
+        Ok(Release::Removed)
     }
 }
 
@@ -122,11 +140,7 @@ pub(crate) fn find(
     operation: Operation,
 ) -> Result<Handle, Error> {
     let unfit = |why: &'static str| Error::new(Class::Key, operation).detail(why);
-    let place = str::from_utf8(&key.blob).map_err(|_| unfit("where it is cannot be read"))?;
-    let (_, name) = parse_key(place).map_err(|_| unfit("where it is cannot be read"))?;
-    let (Some(class), Some(pin)) = (name.class, key.pin.clone()) else {
-        return Err(unfit("what it must be is not known"));
-    };
+    let (name, class, pin) = kept(key, operation)?;
     let object = match matching(token, link, &name, operation)?.as_slice() {
         [object] => *object,
         [] => return Err(unfit("it is not on the token")),
@@ -145,6 +159,18 @@ pub(crate) fn find(
         return Err(unfit("it is another key than the one that was taken over"));
     }
     Ok(Handle { object, key_type: key.key_type, duty, pin, proven: false })
+}
+
+/// What is known of a key since it was taken over: its name and its class on the token, and
+/// what it is held against.
+fn kept(key: &KeyRef, operation: Operation) -> Result<(KeyName, ObjectClass, Pin), Error> {
+    let unfit = |why: &'static str| Error::new(Class::Key, operation).detail(why);
+    let place = str::from_utf8(&key.blob).map_err(|_| unfit("where it is cannot be read"))?;
+    let (_, name) = parse_key(place).map_err(|_| unfit("where it is cannot be read"))?;
+    let (Some(class), Some(pin)) = (name.class, key.pin.clone()) else {
+        return Err(unfit("what it must be is not known"));
+    };
+    Ok((name, class, pin))
 }
 
 /// The private and secret keys of this name. That there are none is believed only of a

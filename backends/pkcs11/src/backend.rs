@@ -33,6 +33,7 @@ use crate::{
 /// Keys in one token of one PKCS#11 module.
 pub struct Pkcs11Backend {
     capabilities: Capabilities,
+    pub(crate) destroys_adopted: bool,
     pub(crate) workers: Workers<Token>,
 }
 
@@ -99,7 +100,8 @@ impl Pkcs11Backend {
             key_types = offered(&capabilities),
             "token opened"
         );
-        Ok(Self { capabilities, workers: Workers::start(name, token, &pool, observer)? })
+        let workers = Workers::start(name, token, &pool, observer)?;
+        Ok(Self { capabilities, destroys_adopted: config.destroy_adopted, workers })
     }
 }
 
@@ -295,4 +297,4 @@ fn unsupported<I, T>(inputs: &[I], operation: Operation) -> Vec<Result<T, Error>
 
 /// What makes, removes or looks for objects waits for the lock around them, and
 /// with it for an RSA key that another session is making: never on the last session.
-const CHANGES_OBJECTS: Cost = Cost::Slow;
+pub(crate) const CHANGES_OBJECTS: Cost = Cost::Slow;

@@ -24,6 +24,10 @@ pub struct Config {
     /// How well the token protects its keys.
     #[serde(default = "hsm")]
     pub protection_level: ProtectionLevel,
+    /// Whether a key that was taken over (AdoptKey) is removed from the token when it is
+    /// destroyed; it is left there otherwise.
+    #[serde(default)]
+    pub destroy_adopted: bool,
     /// Sessions with the token, each with a thread of its own.
     #[serde(default = "sessions")]
     pub sessions: NonZeroUsize,

@@ -3,7 +3,7 @@
 
 mod refused;
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Duration};
 
 use skms::{client::Client, proto};
 use skms_backend::SignatureAlgorithm;
@@ -230,21 +230,97 @@ async fn a_destroyed_key_is_forgotten_and_stays_in_the_token() {
     let objects = token(&home).list();
     let gateway = home.start();
     let client = gateway.client().await;
-    let params = proto::KeyParams {
-        destroy_scheduled_duration: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
-        ..Default::default()
-    };
-    let request = proto::AdoptKeyRequest { params: Some(params), ..adopt("pkcs11:id=%02", "ec") };
-    client.adopt_key(request).await.unwrap();
+    client.adopt_key(for_a_while(adopt("pkcs11:id=%02", "ec"))).await.unwrap();
     client.sign(sign("ec", "text")).await.unwrap();
-    let request = proto::ScheduleKeyDestructionRequest { key_id: "ec".into(), ..Default::default() };
-    client.schedule_key_destruction(request).await.unwrap();
-    crate::lifecycle::until(&client, "ec", |key| key.versions[0].state() == proto::KeyState::Destroyed).await;
+    destroyed(&client, "ec").await;
     assert_eq!(token(&home).list(), objects);
+    assert_eq!(what_became(&home), [("ec".to_owned(), "left".to_owned())]);
     assert!(token(&home).tool(&["--list-objects", "--type", "privkey"]).contains("ec"));
     // It is nobody's again.
     adopted(&client, "pkcs11:id=%02", "again").await;
     client.sign(sign("again", "text")).await.unwrap();
+}
+
+/// Has the gateway destroy a key, as soon as it may.
+async fn destroyed(client: &Client, id: &str) {
+    let request = proto::ScheduleKeyDestructionRequest { key_id: id.into(), ..Default::default() };
+    client.schedule_key_destruction(request).await.unwrap();
+    crate::lifecycle::until(client, id, |key| key.versions[0].state() == proto::KeyState::Destroyed).await;
+}
+
+/// The same as an adoption that can be destroyed in a second.
+fn for_a_while(request: proto::AdoptKeyRequest) -> proto::AdoptKeyRequest {
+    let params = proto::KeyParams {
+        destroy_scheduled_duration: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+        ..Default::default()
+    };
+    proto::AdoptKeyRequest { params: Some(params), ..request }
+}
+
+fn what_became(home: &Home) -> Vec<(String, String)> {
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let records = home.audit();
+    let told = records.iter().filter(|record| record["adopted"].is_string());
+    told.map(|record| (text(&record["key"]), text(&record["adopted"]))).collect()
+}
+
+#[tokio::test]
+async fn a_destroyed_key_goes_from_the_token_where_the_configuration_says_so() {
+    let Some(home) = home() else { return };
+    let home = home.configured("[limits]\nmin_destroy_scheduled_duration = \"1s\"\n");
+    token(&home).make("EC:prime256v1", "05", "stays", &["--usage-sign"]);
+    let stays = token(&home).list();
+    token(&home).make("EC:prime256v1", "02", "ec", &["--usage-sign"]);
+    token(&home).make("rsa:2048", "03", "rsa", &["--usage-decrypt"]);
+    token(&home).make("GENERIC:32", "04", "hmac", &["--usage-sign"]);
+    let gateway = home.start_with([("SKMS__BACKENDS__PKCS11__HSM__DESTROY_ADOPTED", "true".into())]);
+    let client = gateway.client().await;
+    for (uri, id) in [("pkcs11:id=%02", "ec"), ("pkcs11:id=%04", "hmac")] {
+        client.adopt_key(for_a_while(adopt(uri, id))).await.unwrap();
+    }
+    let mut request = for_a_while(adopt("pkcs11:id=%03", "rsa"));
+    request.params.as_mut().unwrap().purpose = proto::KeyPurpose::EncryptDecrypt.into();
+    client.adopt_key(request).await.unwrap();
+    for id in ["ec", "rsa", "hmac"] {
+        destroyed(&client, id).await;
+    }
+    assert_eq!(token(&home).list(), stays);
+    let expected = ["ec", "rsa", "hmac"].map(|id| (id.to_owned(), "removed".to_owned()));
+    assert_eq!(what_became(&home), expected);
+}
+
+#[tokio::test]
+async fn another_key_in_the_place_of_a_destroyed_one_is_not_removed() {
+    let Some(home) = home() else { return };
+    let home = home.configured("[limits]\nmin_destroy_scheduled_duration = \"1s\"\n");
+    token(&home).make("EC:prime256v1", "02", "ec", &["--usage-sign"]);
+    let gateway = home.start_with([("SKMS__BACKENDS__PKCS11__HSM__DESTROY_ADOPTED", "true".into())]);
+    let client = gateway.client().await;
+    client.adopt_key(for_a_while(adopt("pkcs11:id=%02", "ec"))).await.unwrap();
+    for class in ["privkey", "pubkey"] {
+        token(&home).remove(class, "02");
+    }
+    token(&home).make("EC:prime256v1", "02", "ec", &["--usage-sign"]);
+    let objects = token(&home).list();
+    let request = proto::ScheduleKeyDestructionRequest { key_id: "ec".into(), ..Default::default() };
+    client.schedule_key_destruction(request).await.unwrap();
+    let refused = async {
+        let refused = |record: &serde_json::Value| {
+            record["action"] == "destroy-key" && record["result"] == "KEY_MATERIAL_MISSING"
+        };
+        while !home.audit().iter().any(refused) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), refused).await.unwrap();
+    assert_eq!(token(&home).list(), objects);
+    let shown = client.get_key(full("ec")).await.unwrap();
+    assert_eq!(metadata(&shown).versions[0].state(), proto::KeyState::DestroyScheduled);
+    // With the strange key out of the way there is nothing left to remove.
+    for class in ["privkey", "pubkey"] {
+        token(&home).remove(class, "02");
+    }
+    crate::lifecycle::until(&client, "ec", |key| key.versions[0].state() == proto::KeyState::Destroyed).await;
 }
 
 #[tokio::test]

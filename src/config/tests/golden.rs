@@ -223,7 +223,7 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "[backends.pkcs11.hsm]\nmodule = 'm'\ntoken = 'label:t'\npin = 'file:p'\nsesions = 4\n",
         "x.toml:5: `backends.pkcs11.hsm.sesions`: unknown field; did you mean `sessions`? known \
-         are `module`, `token`, `pin`, `protection_level`, `sessions`, `queue`",
+         are `module`, `token`, `pin`, `protection_level`, `destroy_adopted`, `sessions`, `queue`",
     ),
     (
         "[backends.pkcs11.hsm]\nmodule = 'm'\ntoken = 'slot 0'\npin = 'file:p'\nsessions = 0\n",
