@@ -35,7 +35,7 @@ impl Kind {
     const ALL: [Self; 5] = [Self::Decision, Self::Refused, Self::Open, Self::Resumed, Self::Checkpoint];
 
     /// Its name in the log.
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Decision => "decision",
             Self::Refused => "refused",

@@ -31,6 +31,7 @@ mod chain;
 mod config;
 mod entry;
 mod files;
+mod history;
 mod keeper;
 mod record;
 mod refusals;
@@ -67,6 +68,7 @@ pub use self::chain::Hash;
 pub use self::config::{Config, Durability};
 pub use self::entry::{now, signed};
 pub use self::files::rotated;
+pub use self::history::{History, history};
 pub use self::record::{Facts, InputKind, Outcome, Phase, Record, Refused};
 pub use self::witness::{Anchors, Fault, Signer, Witnesses, anchors_of};
 

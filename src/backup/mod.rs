@@ -35,7 +35,10 @@ pub use self::{
     format::About,
     manifest::{DeviceVersion, Manifest},
 };
-use crate::catalog::{self, RestoreError, RestorePlace, Restored, Scratch, Snapshot};
+use crate::{
+    catalog::{self, RestoreError, RestorePlace, Restored, Scratch, Snapshot},
+    model::Turn,
+};
 
 /// Makes a backup of the catalog at `catalog`, which a gateway may have open, in a new file
 /// that only its owner may read. Blocks.
@@ -96,7 +99,8 @@ pub fn inspect(path: &Path, key: &RootKey) -> Result<(About, Manifest), Error> {
     Ok((about, manifest))
 }
 
-/// Brings a backup back to where the catalog is, or will be. Blocks.
+/// Brings a backup back to where the catalog is, or will be, after `turns` were made up
+/// for, which it does not know of. Blocks.
 ///
 /// # Errors
 /// The backup is not as it was made, or the catalog cannot be brought back; then nothing
@@ -105,6 +109,7 @@ pub fn restore(
     path: &Path,
     catalog: &Path,
     place: RestorePlace,
+    turns: &[Turn],
     key: &RootKey,
 ) -> Result<(About, Restored), Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
@@ -119,7 +124,7 @@ pub fn restore(
         .open(&kept)
         .map_err(|source| Error::Write { path: kept.clone(), source })?;
     io::copy(&mut opening, &mut file).map_err(failed)?;
-    let restored = catalog::restore(catalog, &kept, place).map_err(|error| match error {
+    let restored = catalog::restore(catalog, &kept, place, turns).map_err(|error| match error {
         RestoreError::Catalog(catalog::Error::Newer { path: newer }) if newer == kept => {
             Error::Newer { path: path.to_owned(), schema: about.schema }
         }

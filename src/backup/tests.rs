@@ -22,7 +22,7 @@ fn a_backup_with_newer_tables_is_refused_and_nothing_is_written() {
         time: SystemTime::now(),
     };
     write(&at("backup"), &snapshot, (&about, &Manifest::of(&snapshot)), &key).unwrap();
-    let refused = restore(&at("backup"), &at("new/catalog.db"), RestorePlace::Empty, &key);
+    let refused = restore(&at("backup"), &at("new/catalog.db"), RestorePlace::Empty, &[], &key);
     assert!(matches!(refused, Err(Error::Newer { schema: 99, .. })), "{refused:?}");
     assert!(!at("new").exists());
 }

@@ -1,6 +1,6 @@
 //! The transaction that changes a key, or its versions, without any device.
 
-use std::time::SystemTime;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
@@ -9,7 +9,7 @@ use super::{
     store::{self, Store, Written},
     view,
 };
-use crate::model::{Key, KeyId, Refused, State, Why};
+use crate::model::{Key, KeyId, Refused, State, Turn, Why};
 
 /// Of the key, and of none of its versions.
 const NO_VERSION: u32 = 0;
@@ -46,6 +46,33 @@ impl Store {
         // Who loses a name loses it before another has it.
         changes.append(&mut written.changes);
         Ok(Written { changes, ..written })
+    }
+}
+
+impl Store {
+    /// Has every version in the state in which these verbs leave it. What is not here, or
+    /// what a verb does not apply to, is left alone. Gives the versions that changed.
+    pub(super) fn make_up_for(&mut self, turns: &[Turn]) -> Result<Vec<String>, Error> {
+        let mut changed = BTreeMap::new();
+        let transaction = self.begin()?;
+        for turn in turns {
+            let Some(key) = store::load_one(&transaction, &turn.key)? else { continue };
+            let after = key.made_up_for(turn);
+            if !is_changed(&key, &after) {
+                continue;
+            }
+            let revision = store::next_revision(&transaction)?;
+            put(&transaction, &key, &after, revision)?;
+            store::note(&transaction, revision, &turn.key, NO_VERSION, "made-up-for")?;
+            for (old, new) in key.versions.iter().zip(&after.versions) {
+                if (old.state, old.compromised) != (new.state, new.compromised) {
+                    changed.insert((turn.key.clone(), new.number), new.state);
+                }
+            }
+        }
+        transaction.commit()?;
+        let told = changed.iter().map(|((key, number), state)| format!("{key}.{number} {}", state.name()));
+        Ok(told.collect())
     }
 }
 

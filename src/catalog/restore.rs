@@ -24,7 +24,7 @@ use super::{
     snapshot::{Scratch, with_wal},
     store::Store,
 };
-use crate::failpoint;
+use crate::{failpoint, model::Turn};
 
 mod merge;
 
@@ -44,26 +44,33 @@ pub struct Restored {
     pub keys: u64,
     /// Versions that are in a worse state here than in the backup, and stay so: `ID.NUMBER STATE`.
     pub worse: Vec<String>,
+    /// Versions that were in a better state in the backup, as far as was told: `ID.NUMBER STATE`.
+    pub made_up_for: Vec<String>,
     /// Keys and versions that the backup does not know, and that are kept: `ID`, `ID.NUMBER`.
     pub kept: Vec<String>,
     /// Keys that only decrypt until they are rotated.
     pub to_rotate: Vec<String>,
 }
 
-/// Brings the catalog `kept` back to `path`. `kept` is changed by that. Blocks.
+/// Brings the catalog `kept` back to `path`, after `turns` were made up for, which it does
+/// not know of. `kept` is changed by that. Blocks.
 ///
 /// # Errors
 /// [`RestoreError::Taken`], [`RestoreError::OtherInstance`], [`RestoreError::Conflicts`], and
 /// whatever keeps a catalog from being opened; then nothing is changed.
-pub fn restore(path: &Path, kept: &Path, place: Place) -> Result<Restored, RestoreError> {
+pub fn restore(path: &Path, kept: &Path, place: Place, turns: &[Turn]) -> Result<Restored, RestoreError> {
     let unusable = |source| Error::Open { path: path.to_owned(), source };
+    if path.symlink_metadata().is_ok() && place == Place::Empty {
+        return Err(RestoreError::Taken { path: path.to_owned() });
+    }
+    let mut old = Store::open(kept)?;
     // It is brought up to date, and every row of it can be read.
-    Store::open(kept)?.load()?;
+    old.load()?;
+    let made_up_for = old.make_up_for(turns)?;
+    drop(old);
     if path.symlink_metadata().is_ok() {
-        if place == Place::Empty {
-            return Err(RestoreError::Taken { path: path.to_owned() });
-        }
-        return merged(&mut Store::open(path)?, kept);
+        let restored = merged(&mut Store::open(path)?, kept)?;
+        return Ok(Restored { made_up_for, ..restored });
     }
     if with_wal(path).symlink_metadata().is_ok() {
         let why = "its write-ahead log is there without it; move that away";
@@ -78,7 +85,7 @@ pub fn restore(path: &Path, kept: &Path, place: Place) -> Result<Restored, Resto
         io::ErrorKind::AlreadyExists => RestoreError::Taken { path: path.to_owned() },
         _ => unusable(error).into(),
     })?;
-    Ok(restored)
+    Ok(Restored { made_up_for, ..restored })
 }
 
 /// Puts a database where none is, whole and safe.

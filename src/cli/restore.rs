@@ -1,16 +1,26 @@
 //! `skms restore`: brings a backup of the catalog back.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 use serde::Serialize;
 
 use super::{
     Context, Error, Exit,
     backup::{KeyArgs, told},
+    files::failed,
     serve::configuration,
     text::{details, plain},
 };
-use crate::{backup, catalog::RestorePlace};
+use crate::{
+    audit::{history, rotated},
+    backup,
+    catalog::RestorePlace,
+    model::Turn,
+};
 
 /// Bring a backup of the catalog back; no gateway may have that open
 ///
@@ -30,6 +40,10 @@ pub(super) struct Args {
     /// keys that the backup does not know are kept
     #[arg(long)]
     replace: bool,
+    /// Where no catalog is: do not look into the audit log for what was destroyed, disabled
+    /// or marked as compromised since the backup. All of that comes back into use
+    #[arg(long)]
+    danger_without_audit_log: bool,
 }
 
 #[derive(Serialize)]
@@ -37,6 +51,9 @@ struct View {
     instance_id: String,
     backup_time: String,
     keys: u64,
+    /// Versions that the audit log tells were taken out of use since, and the states that
+    /// they have for that.
+    made_up_for: Vec<String>,
     /// Versions that are in a worse state than in the backup, and stay so.
     worse: Vec<String>,
     /// Keys and versions that the backup does not know.
@@ -49,20 +66,21 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Error>
     let config = configuration(&args.config)?;
     let key = args.key.read()?;
     let place = if args.replace { RestorePlace::MaybeTaken } else { RestorePlace::Empty };
-    let was_empty = config.catalog.path.symlink_metadata().is_err();
-    let (about, restored) =
-        backup::restore(&args.input, &config.catalog.path, place, &key).map_err(|error| told(&error))?;
+    // A catalog that is there knows what became of its keys.
+    let turns = if config.catalog.path.symlink_metadata().is_err() && !args.danger_without_audit_log {
+        let (about, _) = backup::inspect(&args.input, &key).map_err(|error| told(&error))?;
+        since(about.time, &config.audit.path)?
+    } else {
+        Vec::new()
+    };
+    let (about, restored) = backup::restore(&args.input, &config.catalog.path, place, &turns, &key)
+        .map_err(|error| told(&error))?;
     let backup_time = humantime::format_rfc3339_millis(about.time).to_string();
-    if was_empty {
-        context.terminal.remark(&format!(
-            "remark: there was no catalog, so what was destroyed, disabled or marked as compromised since \
-             {backup_time} is as it was then; the audit log tells what that was\n"
-        ));
-    }
     let view = View {
         instance_id: about.instance.to_string(),
         backup_time,
         keys: restored.keys,
+        made_up_for: restored.made_up_for,
         worse: restored.worse,
         kept: restored.kept,
         to_rotate: restored.to_rotate,
@@ -75,8 +93,36 @@ pub(super) fn run(args: &Args, context: &mut Context<'_>) -> Result<Exit, Error>
     Ok(Exit::Success)
 }
 
+/// What was done to keys since the backup was made, as the audit log tells.
+fn since(time: SystemTime, log: &Path) -> Result<Vec<Turn>, Error> {
+    let unusable = |why: String| {
+        Error::Other(format!(
+            "what was destroyed or marked as compromised since the backup of {} is not known: {why}; bring \
+             the audit log back as well, or use --danger-without-audit-log",
+            humantime::format_rfc3339_millis(time)
+        ))
+    };
+    if !log.exists() {
+        return Err(unusable(format!("there is no audit log at `{}`", log.display())));
+    }
+    let mut files = rotated(log).map_err(|source| failed("read", log, source))?;
+    files.push(log.to_owned());
+    let history = history(&files, time - MARGIN).map_err(|error| unusable(error.to_string()))?;
+    match history.begins {
+        Some(begins) if begins <= time => Ok(history.turns),
+        Some(begins) => {
+            let begins = humantime::format_rfc3339_millis(begins);
+            Err(unusable(format!("the audit log at `{}` begins later, at {begins}", log.display())))
+        }
+        None => Err(unusable(format!("there is nothing in the audit log at `{}`", log.display()))),
+    }
+}
+
+/// A backup bears the time at which it was written; its content is a little older.
+const MARGIN: Duration = Duration::from_secs(60);
+
 fn summary(view: &View) -> String {
-    let View { instance_id, backup_time, keys, worse, kept, to_rotate } = view;
+    let View { instance_id, backup_time, keys, made_up_for, worse, kept, to_rotate } = view;
     let mut text = details([
         ("INSTANCE", instance_id.clone()),
         ("BACKUP OF", backup_time.clone()),
@@ -88,6 +134,7 @@ fn summary(view: &View) -> String {
             let _ = writeln!(text, "{what}: {}", plain(name));
         }
     };
+    list("taken out of use since the backup", made_up_for);
     list("stays as it is here", worse);
     list("not in the backup, kept", kept);
     list("only decrypts until you rotate it", to_rotate);

@@ -136,7 +136,7 @@ impl Key {
 
     /// What is left of a key without material: its id, which is never used again, and
     /// who may know of it.
-    fn entomb(&mut self) {
+    pub(super) fn entomb(&mut self) {
         self.aliases.clear();
         self.next_rotation = None;
     }
@@ -166,7 +166,7 @@ impl Key {
 
 impl Version {
     /// The version after a verb; `None`: it is as it was.
-    fn after(&self, verb: Verb, keeps: Duration, now: SystemTime) -> Result<Option<Self>, Why> {
+    pub(super) fn after(&self, verb: Verb, keeps: Duration, now: SystemTime) -> Result<Option<Self>, Why> {
         let state = match verb.on(self.state) {
             Effect::Refused => return Err(Why::State(self.state)),
             Effect::Stays => return Ok(None),

@@ -17,6 +17,7 @@ mod order;
 mod reason;
 mod rpc;
 mod state;
+mod turn;
 
 pub use action::{Action, Target};
 pub use anchor::Anchor;
@@ -33,3 +34,4 @@ pub use order::{Order, Place, SortBy, UnknownOrder};
 pub use reason::Reason;
 pub use rpc::{Access, Rpc};
 pub use state::{Effect, State, Verb};
+pub use turn::Turn;

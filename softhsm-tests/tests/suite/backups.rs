@@ -174,6 +174,99 @@ async fn what_was_taken_out_of_use_since_does_not_come_back() {
     client.sign(sign("later", "message")).await.unwrap();
 }
 
+#[tokio::test]
+async fn what_the_log_tells_was_taken_out_of_use_does_not_come_back_into_an_empty_place() {
+    let home = Home::new(PROGRAM).configured("[limits]\nmin_destroy_scheduled_duration = \"1s\"\n");
+    let gateway = home.start();
+    let client = gateway.client().await;
+    let keys = ["stays", "compromised", "gone", "going", "spared", "disabled", "rotated"];
+    for backend in home.backends() {
+        for key in keys {
+            let mut request = create("ec-p256", &format!("{backend}-{key}"), backend);
+            let seconds = if key == "gone" { 1 } else { 24 * 60 * 60 };
+            request.params.as_mut().unwrap().destroy_scheduled_duration =
+                Some(prost_types::Duration { seconds, nanos: 0 });
+            client.create_key(request).await.unwrap();
+        }
+    }
+    let config = home.config();
+    done(skms(&home, &format!("backup --config {} --out backup", config.display())));
+    for backend in home.backends() {
+        let id = |key: &str| format!("{backend}-{key}");
+        for key in ["gone", "going", "spared"] {
+            let request = proto::ScheduleKeyDestructionRequest { key_id: id(key), ..Default::default() };
+            client.schedule_key_destruction(request).await.unwrap();
+        }
+        let request = proto::RestoreKeyRequest { key_id: id("spared"), ..Default::default() };
+        client.restore_key(request).await.unwrap();
+        let request = proto::DisableKeyRequest { key_id: id("disabled"), ..Default::default() };
+        client.disable_key(request).await.unwrap();
+        let request = proto::MarkKeyCompromisedRequest { key_id: id("compromised"), ..Default::default() };
+        client.mark_key_compromised(request).await.unwrap();
+        // The backup knows the first version as the primary, and no other.
+        client.rotate_key(rotate(&id("rotated"))).await.unwrap();
+        let request = proto::MarkKeyCompromisedRequest {
+            key_id: id("rotated"),
+            versions: vec![1],
+            ..Default::default()
+        };
+        client.mark_key_compromised(request).await.unwrap();
+        let gone = |key: &proto::KeyMetadata| key.versions[0].state() == proto::KeyState::Destroyed;
+        crate::lifecycle::until(&client, &id("gone"), gone).await;
+    }
+    assert!(gateway.stop().await.success());
+    lose(&home);
+    let restore = format!("restore --config {} --in backup --output json", config.display());
+    let log = home.path().join("audit.jsonl");
+    let away = home.path().join("elsewhere.jsonl");
+    fs::rename(&log, &away).unwrap();
+    let refused = skms(&home, &restore);
+    assert!(refused.code == Some(1) && refused.stderr.contains("--danger-without-audit-log"), "{refused:?}");
+    // One that was begun after the backup tells less than what has happened.
+    let text = fs::read_to_string(&away).unwrap();
+    let late: String = text.split_inclusive('\n').skip(text.lines().count() - 2).collect();
+    fs::write(&log, late).unwrap();
+    let refused = skms(&home, &restore);
+    assert!(refused.code == Some(1) && refused.stderr.contains("begins later"), "{refused:?}");
+    fs::rename(&away, &log).unwrap();
+
+    let report = done(skms(&home, &restore)).json();
+    let mut expected: Vec<_> = home
+        .backends()
+        .into_iter()
+        .flat_map(|backend| {
+            [
+                "compromised.1 compromised",
+                "disabled.1 disabled",
+                "going.1 destroy-scheduled",
+                "gone.1 destroyed",
+                "rotated.1 compromised",
+                "spared.1 disabled",
+            ]
+            .map(|told| format!("{backend}-{told}"))
+        })
+        .collect();
+    expected.sort();
+    assert_eq!(report["made_up_for"], serde_json::Value::from(expected), "{report}");
+    let gateway = home.start();
+    let client = gateway.client().await;
+    for backend in home.backends() {
+        for (key, expected) in [
+            ("stays", "ok"),
+            ("compromised", "FailedPrecondition KEY_COMPROMISED"),
+            ("gone", "FailedPrecondition KEY_DESTROYED"),
+            ("going", "FailedPrecondition KEY_DESTROY_SCHEDULED"),
+            ("spared", "FailedPrecondition KEY_DISABLED"),
+            ("disabled", "FailedPrecondition KEY_DISABLED"),
+            ("rotated", "FailedPrecondition KEY_COMPROMISED"),
+        ] {
+            let signed = client.sign(sign(&format!("{backend}-{key}"), "text")).await;
+            let got = if signed.is_ok() { "ok".to_owned() } else { outcome(&signed) };
+            assert_eq!(got, expected, "{backend}-{key}");
+        }
+    }
+}
+
 /// Copies the catalog to another file, and puts that in its place.
 async fn copied_by_hand(home: &Home, gateway: Gateway) -> Gateway {
     assert!(gateway.stop().await.success());

@@ -38,7 +38,7 @@ pub(super) fn all(transaction: &Transaction<'_>) -> Result<Restored, RestoreErro
     let keys: i64 = transaction.query_row("SELECT count(*) FROM main.keys", [], |row| row.get(0))?;
     let to_rotate = home::to_rotate(transaction)?;
     transaction.execute_batch("DROP TABLE temp.ranks; DROP TABLE temp.compromised;")?;
-    Ok(Restored { keys: keys.unsigned_abs(), worse, kept, to_rotate })
+    Ok(Restored { keys: keys.unsigned_abs(), worse, kept, to_rotate, ..Restored::default() })
 }
 
 /// Which of two states counts: the higher number.

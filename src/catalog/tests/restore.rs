@@ -28,7 +28,7 @@ fn ask<T: rusqlite::types::FromSql>(shelf: &Shelf, sql: &str) -> T {
 }
 
 fn bring(shelf: &Shelf, kept: &(TempDir, PathBuf), place: RestorePlace) -> Result<Restored, RestoreError> {
-    restore(&shelf.config().path, &kept.1, place)
+    restore(&shelf.config().path, &kept.1, place, &[])
 }
 
 /// A key of a device that encrypts.

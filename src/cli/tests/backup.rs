@@ -74,9 +74,13 @@ fn a_backup_lists_what_devices_keep_and_comes_back() {
     assert_eq!(document["instance_id"], open.instance().to_string());
 
     let restore = format!("restore --config {there}/skms.toml --in {at}/backup --key file:{at}/backup.key");
-    let done = shell.skms(&restore);
-    assert_eq!(done.exit, 0, "{}", done.stderr);
-    assert!(done.stderr.starts_with("remark: there was no catalog"), "{}", done.stderr);
+    let refused = shell.skms(&restore);
+    assert_eq!(refused.exit, 1);
+    for part in ["there is no audit log at", "--danger-without-audit-log"] {
+        assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+    }
+    let done = shell.skms(&format!("{restore} --danger-without-audit-log"));
+    assert_eq!((done.exit, done.stderr.as_str()), (0, ""));
     assert_eq!(catalog(to.path()).instance(), open.instance());
     assert_eq!(shell.skms(&restore).exit, 6);
     let done = shell.skms(&format!("{restore} --replace --output json"));
