@@ -1,6 +1,7 @@
 //! Published test vectors (Project Wycheproof): nothing invalid is accepted, and nothing
 //! valid is refused but for the reasons that are written down here.
 
+mod gateway;
 mod signatures;
 
 use std::collections::BTreeMap;
