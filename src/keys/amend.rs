@@ -52,8 +52,8 @@ impl Keyring {
                     fingerprint,
                 });
                 // What was answered before is answered again, whatever has changed since.
-                if let Some(key) = keyring.catalog.first_answer(idempotency.clone()).await? {
-                    return Ok(keyring.repeated(&permit, key));
+                if let Some(kept) = keyring.catalog.first_answer(idempotency.clone()).await? {
+                    return keyring.repeated_of(&permit, (action, &key), &request.key, kept);
                 }
                 note(&permit, &request);
                 let amended = keyring.amended(&permit, &key, request, idempotency).await;

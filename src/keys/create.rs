@@ -192,6 +192,22 @@ impl Keyring {
         Shown::new(&self.gate, Arc::from(key))
     }
 
+    /// The same where the name that was asked for may mean another key now: then the caller
+    /// must be allowed to do this with the one that it meant, as that is now.
+    pub(super) fn repeated_of(
+        &self,
+        permit: &Permit,
+        (action, judged): (Action, &Key),
+        asked: &KeyId,
+        key: Box<Key>,
+    ) -> Result<Shown, Error> {
+        let may = |now: &Key| permit.may(action, now);
+        if key.id != judged.id && !self.catalog.lookup(&key.id).is_some_and(|now| may(&now)) {
+            return Err(Error::KeyNotFound { name: asked.clone() });
+        }
+        Ok(self.repeated(permit, key))
+    }
+
     async fn make_first(
         &self,
         permit: &Permit,

@@ -59,8 +59,8 @@ impl Keyring {
                     fingerprint,
                 });
                 // What was answered before is answered again, whatever has changed since.
-                if let Some(key) = keyring.catalog.first_answer(idempotency.clone()).await? {
-                    return Ok(keyring.repeated(&permit, key));
+                if let Some(kept) = keyring.catalog.first_answer(idempotency.clone()).await? {
+                    return keyring.repeated_of(&permit, (action, &key), &request.key, kept);
                 }
                 source.fits(&key)?;
                 // A key that is out of use as a whole is not brought back by a rotation.

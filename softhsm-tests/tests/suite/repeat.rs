@@ -148,3 +148,53 @@ async fn only_validating_uses_up_no_request_id() {
     let without = proto::CreateKeyRequest { request_id: String::new(), ..real };
     assert_eq!(outcome(&client.create_key(without).await), "AlreadyExists KEY_ALREADY_EXISTS");
 }
+
+/// A name may mean another key by the time at which a call is repeated.
+#[tokio::test]
+async fn who_repeats_a_call_by_a_name_that_moved_learns_of_the_key_it_meant_only_if_it_may() {
+    let home = Home::software(PROGRAM);
+    home.private(
+        "policies/teams.cedar",
+        "permit (principal in Role::\"lead\",\n  action in [Action::\"rotate-key\", Action::\"disable-key\", \
+         Action::\"list-keys\"], resource is Key)\n\
+         when { resource.hasTag(\"team\") && resource.getTag(\"team\") == \"red\" };\n",
+    );
+    let gateway = home.start();
+    let admin = gateway.client().await;
+    for key in ["first", "second"] {
+        let mut request = create("ed25519", key, "");
+        request.metadata.insert("team".into(), "red".into());
+        admin.create_key(request).await.unwrap();
+    }
+    let said = |key: &str, path: &str, params: proto::KeyParams, team: &str| proto::UpdateKeyRequest {
+        key_id: key.into(),
+        update_mask: Some(prost_types::FieldMask { paths: vec![path.into()] }),
+        metadata: Some(proto::KeyMetadata {
+            params: Some(params),
+            labels: [("team".to_owned(), team.to_owned())].into(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let named = |key: &str| {
+        let params = proto::KeyParams { aliases: vec!["current".into()], ..Default::default() };
+        said(key, "params.aliases", params, "red")
+    };
+    admin.update_key(named("first")).await.unwrap();
+    let lead = gateway.client_of(&home.idp().token("lead", &["lead"])).await;
+    let turned = proto::RotateKeyRequest { request_id: request_id(), ..rotate("current") };
+    let disabled =
+        proto::DisableKeyRequest { key_id: "current".into(), request_id: request_id(), ..Default::default() };
+    let rotated = lead.rotate_key(turned.clone()).await.unwrap();
+    assert_eq!(rotated.id, "first");
+    lead.disable_key(disabled.clone()).await.unwrap();
+    admin.update_key(named("second")).await.unwrap();
+    // It may do so with both.
+    assert_eq!(lead.rotate_key(turned.clone()).await.unwrap(), rotated);
+    assert_eq!(lead.disable_key(disabled.clone()).await.unwrap().id, "first");
+    admin.update_key(said("first", "labels", proto::KeyParams::default(), "blue")).await.unwrap();
+    assert_eq!(outcome(&lead.rotate_key(turned).await), "NotFound KEY_NOT_FOUND");
+    assert_eq!(outcome(&lead.disable_key(disabled).await), "NotFound KEY_NOT_FOUND");
+    let shown = admin.get_key(full("second")).await.unwrap();
+    assert_eq!((metadata(&shown).latest_version, metadata(&shown).state()), (1, proto::KeyState::Enabled));
+}
