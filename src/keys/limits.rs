@@ -59,8 +59,12 @@ impl Limits {
     pub const BATCH_ITEMS: usize = 1000;
     /// The longest data key, and the most random bytes.
     pub const RANDOM_BYTES: usize = 1024;
-    /// The longest key that is derived, and the longest salt and info for it.
-    pub const DERIVED_BYTES: usize = 1024;
+    /// The longest key that is derived, in bytes.
+    pub const DERIVED_KEY_BYTES: usize = 1024;
+    /// The longest salt that it is derived with, in bytes.
+    pub const HKDF_SALT_BYTES: usize = 1024;
+    /// The longest info that it is derived with, in bytes.
+    pub const HKDF_INFO_BYTES: usize = 1024;
     /// The most names of an encryption context.
     pub const CONTEXT_ENTRIES: usize = 64;
     /// The longest name of an encryption context, in bytes.

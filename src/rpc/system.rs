@@ -1,9 +1,11 @@
 //! The service `SystemService`.
 
+use std::time::Duration;
+
 use tonic::{Request, Response, Status};
 
 use super::{
-    convert,
+    BATCH_BYTES, convert,
     key_management::{closed, opened},
     parse::Fields,
 };
@@ -173,6 +175,10 @@ fn backend(shown: &BackendShown) -> proto::Backend {
     }
 }
 
+fn span(span: Duration) -> Option<prost_types::Duration> {
+    prost_types::Duration::try_from(span).ok()
+}
+
 fn server_info(info: &ServerInfo) -> proto::GetServerInfoResponse {
     proto::GetServerInfoResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -187,7 +193,34 @@ fn server_info(info: &ServerInfo) -> proto::GetServerInfoResponse {
             max_description_bytes: count(Limits::DESCRIPTION_BYTES),
             max_page_size: count(Limits::PAGE_SIZE),
             max_verify_versions: count(Limits::VERIFY_VERSIONS),
-            request_id_lifetime: prost_types::Duration::try_from(info.request_id_lifetime).ok(),
+            request_id_lifetime: span(info.request_id_lifetime),
+            max_reference_bytes: count(Limits::REFERENCE_BYTES),
+            max_filter_bytes: count(Limits::FILTER_BYTES),
+            max_signature_bytes: count(Limits::SIGNATURE_BYTES),
+            max_batch_items: count(Limits::BATCH_ITEMS),
+            max_batch_bytes: count(BATCH_BYTES),
+            max_random_bytes: count(Limits::RANDOM_BYTES),
+            max_derived_key_bytes: count(Limits::DERIVED_KEY_BYTES),
+            max_hkdf_salt_bytes: count(Limits::HKDF_SALT_BYTES),
+            max_hkdf_info_bytes: count(Limits::HKDF_INFO_BYTES),
+            max_aad_bytes: count(Limits::AAD_BYTES),
+            max_context_entries: count(Limits::CONTEXT_ENTRIES),
+            max_context_name_bytes: count(Limits::CONTEXT_NAME_BYTES),
+            max_context_value_bytes: count(Limits::CONTEXT_VALUE_BYTES),
+            max_public_key_bytes: count(Limits::PUBLIC_KEY_BYTES),
+            max_versions_named: count(Limits::VERSIONS),
+            max_import_material_bytes: count(Limits::MATERIAL_BYTES),
+            max_pkcs11_uri_bytes: count(Limits::PKCS11_URI_BYTES),
+            max_subject_bytes: count(Limits::SUBJECT_BYTES),
+            max_subject_names: count(Limits::SUBJECT_NAMES),
+            max_subject_name_bytes: count(Limits::SUBJECT_NAME_BYTES),
+            import_job_lifetime: span(info.limits.import_job_lifetime),
+            min_destroy_scheduled_duration: span(info.limits.min_destroy_scheduled_duration),
+            max_destroy_scheduled_duration: span(Limits::DESTROY_AFTER_MAX),
+            min_rotation_period: span(info.limits.min_rotation_period),
+            max_rotation_period: span(Limits::ROTATION_PERIOD_MAX),
+            max_operation_duration: span(info.limits.operation_timeout),
+            max_generate_duration: span(info.limits.generate_timeout),
         }),
         key_types: info.key_types.iter().map(|key_type| key_type.name().to_owned()).collect(),
     }

@@ -6,6 +6,7 @@
 use std::{fmt, fs, os::unix::fs::PermissionsExt, path::PathBuf, str::FromStr};
 
 use aws_lc_rs::constant_time;
+use bytes::Bytes;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -25,10 +26,26 @@ impl Secret {
         &self.0
     }
 
+    /// The bytes as they travel to a device: wiped when the last of those that share them
+    /// lets go.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        Bytes::from_owner(Owner(self.0))
+    }
+
     /// The bytes before a line feed at the end, which a text editor puts there.
     #[must_use]
     pub fn without_line_feed(&self) -> &[u8] {
         self.0.strip_suffix(b"\n").unwrap_or(&self.0)
+    }
+}
+
+/// Bytes that are wiped at their end.
+struct Owner(Zeroizing<Vec<u8>>);
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
     }
 }
 

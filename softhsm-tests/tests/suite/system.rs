@@ -57,6 +57,7 @@ async fn the_server_says_which_limits_hold() {
     let gateway = home.start();
     let info = gateway.client().await.server_info().await.unwrap();
     assert_eq!(info.version, env!("CARGO_PKG_VERSION"));
+    let span = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
     let expected = proto::Limits {
         max_message_bytes: 1000,
         max_labels: 64,
@@ -66,7 +67,34 @@ async fn the_server_says_which_limits_hold() {
         max_description_bytes: 1024,
         max_page_size: 1000,
         max_verify_versions: 8,
-        request_id_lifetime: Some(prost_types::Duration { seconds: 24 * 60 * 60, nanos: 0 }),
+        request_id_lifetime: span(86_400),
+        max_reference_bytes: 256,
+        max_filter_bytes: 1_024,
+        max_signature_bytes: 16_384,
+        max_batch_items: 1_000,
+        max_batch_bytes: 4_194_304,
+        max_random_bytes: 1_024,
+        max_derived_key_bytes: 1_024,
+        max_hkdf_salt_bytes: 1_024,
+        max_hkdf_info_bytes: 1_024,
+        max_aad_bytes: 16_384,
+        max_context_entries: 64,
+        max_context_name_bytes: 63,
+        max_context_value_bytes: 1_024,
+        max_public_key_bytes: 4_096,
+        max_versions_named: 100,
+        max_import_material_bytes: 12_288,
+        max_pkcs11_uri_bytes: 4_096,
+        max_subject_bytes: 1_024,
+        max_subject_names: 100,
+        max_subject_name_bytes: 512,
+        import_job_lifetime: span(259_200),
+        min_destroy_scheduled_duration: span(86_400),
+        max_destroy_scheduled_duration: span(315_619_200),
+        min_rotation_period: span(86_400),
+        max_rotation_period: span(315_619_200),
+        max_operation_duration: span(30),
+        max_generate_duration: span(120),
     };
     assert_eq!(info.limits, Some(expected));
     assert_eq!(info.key_types, KeyType::ALL.map(KeyType::name));

@@ -51,7 +51,8 @@ pub(super) struct Asked {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fields {
     pub(super) input: &'static str,
-    pub(super) aad: &'static str,
+    /// Bytes, and a context.
+    pub(super) aad: [&'static str; 2],
     pub(super) algorithm: &'static str,
 }
 
@@ -251,7 +252,9 @@ fn no_aad(aad: &Aad, fields: Fields) -> Result<(), Error> {
         return Ok(());
     }
     let why = "RSA-OAEP authenticates nothing beside the plaintext";
-    Err(Error::invalid(fields.aad, Reason::ParameterNotApplicable, why))
+    let [bytes, context] = fields.aad;
+    let field = if aad.is_context() { context } else { bytes };
+    Err(Error::invalid(field, Reason::ParameterNotApplicable, why))
 }
 
 /// Encrypts with the public half; no device is asked.

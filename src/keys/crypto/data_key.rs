@@ -52,12 +52,13 @@ pub struct DataKeyMade {
     /// The data key, encrypted.
     pub ciphertext: Bytes,
     /// The data key in the clear, where it was asked for.
-    pub plaintext: Option<Secret>,
+    pub plaintext: Option<Bytes>,
     /// The data key, encrypted to the recipient, where it was asked for.
     pub wrapped: Option<Bytes>,
 }
 
-const FIELDS: Fields = Fields { input: "size", aad: "additional_authenticated_data", algorithm: "key_id" };
+const FIELDS: Fields =
+    Fields { input: "size", aad: ["additional_authenticated_data", "context"], algorithm: "key_id" };
 
 impl Keyring {
     /// Makes a data key. To see it in the clear, or to have it encrypted to somebody,
@@ -76,14 +77,14 @@ impl Keyring {
         self.gate
             .admit_all(call, Action::GenerateDataKey, subject, also, move |permit| async move {
                 let key = known(found)?;
-                let mut bytes = zeroize::Zeroizing::new(vec![0; request.length]);
+                let mut bytes = vec![0; request.length];
                 let failed = |_| Error::Internal { what: "the system gives no random bytes" };
                 rand::fill(&mut bytes).map_err(failed)?;
-                let plaintext = Bytes::copy_from_slice(&bytes);
+                let plaintext = Secret::new(bytes).into_bytes();
                 let input = (&plaintext, &request.aad);
                 let sealed = keyring.seal(&permit, &key, Asked::default(), input, FIELDS).await?;
                 let wrapped = match &request.mode {
-                    PlaintextMode::Wrap(recipient) => Some(wrap(recipient, &bytes)?),
+                    PlaintextMode::Wrap(recipient) => Some(wrap(recipient, &plaintext)?),
                     PlaintextMode::Include | PlaintextMode::Omit => None,
                 };
                 let included = matches!(request.mode, PlaintextMode::Include);
@@ -92,7 +93,7 @@ impl Keyring {
                     protection_level: sealed.version.protection_level,
                     algorithm: sealed.algorithm,
                     ciphertext: sealed.ciphertext,
-                    plaintext: included.then(|| Secret::new(bytes.to_vec())),
+                    plaintext: included.then_some(plaintext),
                     wrapped,
                     key,
                 })

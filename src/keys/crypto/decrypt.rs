@@ -46,7 +46,7 @@ pub struct Decrypted {
 }
 
 const FIELDS: Fields =
-    Fields { input: "ciphertext", aad: "additional_authenticated_data", algorithm: "algorithm" };
+    Fields { input: "ciphertext", aad: ["additional_authenticated_data", "context"], algorithm: "algorithm" };
 
 impl Keyring {
     /// Decrypts.

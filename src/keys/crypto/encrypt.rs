@@ -45,7 +45,7 @@ pub struct EncryptedMessage {
 }
 
 const FIELDS: Fields =
-    Fields { input: "plaintext", aad: "additional_authenticated_data", algorithm: "algorithm" };
+    Fields { input: "plaintext", aad: ["additional_authenticated_data", "context"], algorithm: "algorithm" };
 
 impl Keyring {
     /// Encrypts.

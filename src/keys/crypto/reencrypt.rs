@@ -60,12 +60,12 @@ pub struct ReEncrypted {
 
 const SOURCE: Fields = Fields {
     input: "ciphertext",
-    aad: "source_additional_authenticated_data",
+    aad: ["source_additional_authenticated_data", "source_context"],
     algorithm: "source_algorithm",
 };
 const DESTINATION: Fields = Fields {
     input: "ciphertext",
-    aad: "destination_additional_authenticated_data",
+    aad: ["destination_additional_authenticated_data", "destination_context"],
     algorithm: "destination_algorithm",
 };
 
@@ -93,7 +93,7 @@ impl Keyring {
                 let input = (&request.ciphertext, &request.source_aad);
                 let opened = keyring.open(&permit, &source, asked, input, SOURCE).await?;
                 let asked = Asked { algorithm: request.destination_algorithm, ..Asked::default() };
-                let plaintext = Bytes::copy_from_slice(opened.plaintext.expose());
+                let plaintext = opened.plaintext.into_bytes();
                 let input = (&plaintext, &request.destination_aad);
                 let mut of_source = None;
                 permit.note(|facts| of_source = Some(facts.clone()));

@@ -1,7 +1,5 @@
 //! Encrypt and Decrypt, batches of them, and ReEncrypt.
 
-use bytes::Bytes;
-
 use super::{
     Service,
     aad::{Given, Names},
@@ -242,7 +240,7 @@ impl Asked for ToDecrypt {
         let made = keyring.decrypt(&call, decrypt).await?;
         Ok(proto::DecryptResponse {
             plaintext_crc32c: crc32c::crc32c(made.plaintext.expose()),
-            plaintext: Bytes::copy_from_slice(made.plaintext.expose()),
+            plaintext: made.plaintext.into_bytes(),
             key_id: made.key.id.to_string(),
             version: made.version,
             used_primary: made.version == made.key.primary,

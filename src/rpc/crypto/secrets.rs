@@ -1,7 +1,6 @@
 //! GenerateDataKey, GenerateRandom, GenerateMac, VerifyMac and DeriveSharedSecret.
 
-use bytes::Bytes;
-use skms_backend::{EncryptionAlgorithm, Hash, KeyType, PublicKey, Secret};
+use skms_backend::{EncryptionAlgorithm, Hash, KeyType, PublicKey};
 
 use super::{Service, aad::Given};
 use crate::{
@@ -35,11 +34,11 @@ impl Service {
         fields.at_most("reference", request.reference.len(), Limits::REFERENCE_BYTES);
         let parsed = (|| Some(DataKey { key: key?, length: length?, aad, mode: mode? }))();
         let made = self.keyring.data_key(call, fields.finish(parsed)?).await?;
-        let plaintext = made.plaintext.as_ref().map_or(&[][..], Secret::expose);
+        let plaintext = made.plaintext.unwrap_or_default();
         Ok(proto::GenerateDataKeyResponse {
             ciphertext_crc32c: crc32c::crc32c(&made.ciphertext),
-            plaintext_crc32c: crc32c::crc32c(plaintext),
-            plaintext: Bytes::copy_from_slice(plaintext),
+            plaintext_crc32c: crc32c::crc32c(&plaintext),
+            plaintext,
             ciphertext: made.ciphertext,
             wrapped_plaintext: made.wrapped.unwrap_or_default(),
             key_id: made.key.id.to_string(),
@@ -63,8 +62,8 @@ impl Service {
         let parsed = (|| Some(Random { length: length?, floor: floor?, backend: backend? }))();
         let made = self.keyring.random(call, fields.finish(parsed)?).await?;
         Ok(proto::GenerateRandomResponse {
-            data: Bytes::copy_from_slice(made.bytes.expose()),
             data_crc32c: crc32c::crc32c(made.bytes.expose()),
+            data: made.bytes.into_bytes(),
             backend: made.backend.to_string(),
             protection_level: convert::protection(made.protection_level).into(),
         })
@@ -160,8 +159,8 @@ impl Service {
         })();
         let made = self.keyring.derive(call, fields.finish(parsed)?).await?;
         Ok(proto::DeriveSharedSecretResponse {
-            secret: Bytes::copy_from_slice(made.secret.expose()),
             secret_crc32c: crc32c::crc32c(made.secret.expose()),
+            secret: made.secret.into_bytes(),
             key_id: made.key.id.to_string(),
             version: made.version,
             protection_level: convert::protection(made.protection_level).into(),
@@ -259,8 +258,8 @@ fn parsed_hkdf(fields: &mut Fields, hkdf: proto::Hkdf) -> Option<Hkdf> {
         }
         None => None,
     };
-    fields.at_most("hkdf.salt", hkdf.salt.len(), Limits::DERIVED_BYTES);
-    fields.at_most("hkdf.info", hkdf.info.len(), Limits::DERIVED_BYTES);
-    let length = bytes(fields, "hkdf.length_bytes", hkdf.length_bytes, Limits::DERIVED_BYTES);
+    fields.at_most("hkdf.salt", hkdf.salt.len(), Limits::HKDF_SALT_BYTES);
+    fields.at_most("hkdf.info", hkdf.info.len(), Limits::HKDF_INFO_BYTES);
+    let length = bytes(fields, "hkdf.length_bytes", hkdf.length_bytes, Limits::DERIVED_KEY_BYTES);
     Some(Hkdf { hash: hash?, salt: hkdf.salt, info: hkdf.info, length: length? })
 }

@@ -120,6 +120,15 @@ fn encrypt() -> Vec<Row> {
             "InvalidArgument PARAMETER_NOT_APPLICABLE additional_authenticated_data",
         ),
         row(
+            "a context beside RSA-OAEP",
+            |r| {
+                r.key_id = "soft.rsa".into();
+                let entries = [("a".to_owned(), "b".to_owned())].into();
+                r.aad = Some(encrypt_request::Aad::Context(EncryptionContext { entries }));
+            },
+            "InvalidArgument PARAMETER_NOT_APPLICABLE context",
+        ),
+        row(
             "more than RSA-OAEP takes",
             |r| {
                 r.key_id = "soft.rsa".into();
