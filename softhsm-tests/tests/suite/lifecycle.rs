@@ -16,6 +16,7 @@ mod model;
 mod said;
 mod schedule;
 mod states;
+mod table;
 
 use std::time::Duration;
 
