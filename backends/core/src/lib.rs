@@ -31,6 +31,7 @@ mod key;
 mod key_type;
 mod public_key;
 mod root_key;
+mod salted;
 mod secret;
 mod workers;
 mod x509;
@@ -51,6 +52,7 @@ pub use key::{FoundKey, GeneratedKey, KeyRef, KeySpec, KeyTag, Pin, Selector, Si
 pub use key_type::{KeyType, UnknownKeyType};
 pub use public_key::{MalformedPublicKey, PublicKey, PublicNumbers};
 pub use root_key::{MalformedRootKey, RootKey};
+pub use salted::SaltedKey;
 pub use secret::{Secret, SecretRef, SecretRefError};
 pub use workers::{Cost, Device, Observer, Workers, WorkersConfig, WorkersStatus};
 

@@ -28,7 +28,6 @@ use skms_backend::{
 mod capabilities;
 mod cipher;
 mod config;
-mod derive;
 mod device;
 mod keys;
 mod seal;

@@ -24,14 +24,14 @@
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     error::Unspecified,
-    hkdf::{HKDF_SHA256, Salt},
+    hkdf::{self, HKDF_SHA256, Salt},
     rand,
 };
 use bytes::Bytes;
 use skms_backend::{KeyTag, KeyType, RootKey};
 use zeroize::Zeroizing;
 
-use crate::{derive::Length, keys::Duty};
+use crate::keys::Duty;
 
 /// What a blob is bound to.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +105,15 @@ impl Sealer {
         let mut key = Zeroizing::new([0; RootKey::BYTES]);
         derive(&Salt::new(HKDF_SHA256, salt), &self.master, KEY_INFO, &mut *key)?;
         Ok(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*key)?))
+    }
+}
+
+/// How many bytes are wanted of HKDF.
+struct Length(usize);
+
+impl hkdf::KeyType for Length {
+    fn len(&self) -> usize {
+        self.0
     }
 }
 

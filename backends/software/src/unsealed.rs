@@ -14,10 +14,9 @@ use std::sync::{
 
 use bytes::Bytes;
 use quick_cache::sync::Cache;
-use skms_backend::{Class, Error, KeyRef, KeyTag, KeyType, Operation, Pin};
+use skms_backend::{Class, Error, KeyRef, KeyTag, KeyType, Operation, Pin, SaltedKey};
 
 use crate::{
-    cipher::check_value,
     keys::{Duty, Material},
     seal::{Bound, SealError, Sealer},
 };
@@ -103,7 +102,7 @@ pub(crate) fn open(
 /// What a key is told by; `None` only where the library fails.
 pub(crate) fn pin_of(material: &Material, key_type: KeyType) -> Option<Pin> {
     match material {
-        Material::Secret(bytes) => check_value(bytes, key_type).ok().map(Pin::Secret),
+        Material::Secret(bytes) => SaltedKey::new(bytes).check_value(key_type).map(Pin::Secret),
         material => material.public_key(key_type).ok().flatten().map(Pin::Public),
     }
 }
