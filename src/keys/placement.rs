@@ -84,16 +84,12 @@ pub(super) fn choose<'a>(
             continue;
         }
         let Some((signatures, encryption)) = offered_for(support, wanted) else { continue };
-        if wanted.floor.is_some_and(|floor| capabilities.protection_level < floor) {
+        let protection_level = capabilities.protection_of(wanted.key_type);
+        if wanted.floor.is_some_and(|floor| protection_level < floor) {
             too_weak = true;
             continue;
         }
-        return Ok(Place {
-            backend: info.name().clone(),
-            protection_level: capabilities.protection_level,
-            signatures,
-            encryption,
-        });
+        return Ok(Place { backend: info.name().clone(), protection_level, signatures, encryption });
     }
     if !exists {
         return Err(Error::BackendNotFound);

@@ -38,8 +38,13 @@ pub struct Capabilities {
     pub identity: DeviceIdentity,
     /// The key types that can be made, in the order of [`KeyType::ALL`].
     pub key_types: Vec<KeyTypeSupport>,
+    /// Those of them whose keys the device only keeps: while they are used they are in the
+    /// memory of the gateway, and so are protected as those of software are.
+    pub kept_only: Vec<KeyType>,
     /// The longest message that one call may carry where the device hashes, in bytes.
     pub max_message_bytes: usize,
+    /// The longest input of a message authentication code, in bytes.
+    pub max_mac_bytes: usize,
     /// How many random bytes the device gives in one call; 0: it gives none.
     pub max_random_bytes: usize,
 }
@@ -49,6 +54,12 @@ impl Capabilities {
     #[must_use]
     pub fn key_type(&self, key_type: KeyType) -> Option<&KeyTypeSupport> {
         self.key_types.iter().find(|offered| offered.key_type == key_type)
+    }
+
+    /// Where keys of a type live while they are used.
+    #[must_use]
+    pub fn protection_of(&self, key_type: KeyType) -> ProtectionLevel {
+        if self.kept_only.contains(&key_type) { ProtectionLevel::Software } else { self.protection_level }
     }
 
     /// What is offered for signing with a key of a type, if anything.

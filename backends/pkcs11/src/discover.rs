@@ -157,7 +157,9 @@ pub(crate) fn capabilities(
         protection_level,
         identity,
         key_types,
+        kept_only: Vec::new(),
         max_message_bytes: MAX_MESSAGE_BYTES,
+        max_mac_bytes: MAX_MESSAGE_BYTES,
         max_random_bytes,
     })
 }

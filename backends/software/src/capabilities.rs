@@ -33,7 +33,9 @@ pub(crate) fn capabilities() -> Capabilities {
                 import: true,
             })
             .collect(),
+        kept_only: Vec::new(),
         max_message_bytes: MAX_MESSAGE_BYTES,
+        max_mac_bytes: MAX_MESSAGE_BYTES,
         max_random_bytes: MAX_RANDOM_BYTES,
     }
 }

@@ -35,6 +35,9 @@ pub(super) async fn what_is_claimed_is_coherent(subject: Arc<Subject>) {
         assert!(!offered.agree || key_type.agrees(), "{key_type} does not agree");
     }
     assert!(claimed.max_message_bytes >= 1024, "{} bytes are no message", claimed.max_message_bytes);
+    let macs = claimed.key_types.iter().any(|offered| offered.mac);
+    assert!(!macs || claimed.max_mac_bytes >= 1000, "{} bytes are no input", claimed.max_mac_bytes);
+    assert!(claimed.kept_only.iter().all(|kept| types.contains(kept)), "{:?}", claimed.kept_only);
     assert!(!claimed.identity.kind.is_empty());
     let status = subject.backend.status();
     assert!(status.contexts > 0 && status.queue_capacity > 0, "{status:?}");

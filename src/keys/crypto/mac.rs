@@ -6,7 +6,7 @@ use aws_lc_rs::constant_time;
 use bytes::Bytes;
 use skms_backend::{Operation, ProtectionLevel};
 
-use super::{Ready, asked, fits, fits_device, of_device, only};
+use super::{Ready, asked, fits, fits_mac, of_device, only};
 use crate::{
     gate::{Permit, Work},
     keys::{Call, Error, Keyring, known, sign::may_sign, verify::candidates},
@@ -119,7 +119,7 @@ impl Keyring {
         message: &Bytes,
     ) -> Result<Bytes, Error> {
         let ready = Ready::of(permit, version)?;
-        fits_device(permit, version, "message", message.len())?;
+        fits_mac(permit, version, message)?;
         permit.charge(Work::Cipher, key, version.protection_level)?;
         let ctx = permit.context(self.limits.operation_timeout);
         let (device, at, ctx) = (&ready.device, &ready.key, &ctx);

@@ -100,8 +100,17 @@ fn fits(key: &Key, number: u32, wanted: Purpose) -> Result<(), Error> {
 
 /// Refuses what is longer than one call to the device of a version takes.
 fn fits_device(permit: &Permit, version: &Version, field: &str, bytes: usize) -> Result<(), Error> {
-    let limit =
-        permit.capabilities(&version.backend).map_or(0, |capabilities| capabilities.max_message_bytes);
+    let limit = permit.capabilities(&version.backend).map_or(0, |can| can.max_message_bytes);
+    fits_limit(limit, field, bytes)
+}
+
+/// Refuses what is longer than the device makes a message authentication code of.
+fn fits_mac(permit: &Permit, version: &Version, message: &[u8]) -> Result<(), Error> {
+    let limit = permit.capabilities(&version.backend).map_or(0, |can| can.max_mac_bytes);
+    fits_limit(limit, "message", message.len())
+}
+
+fn fits_limit(limit: usize, field: &str, bytes: usize) -> Result<(), Error> {
     if bytes <= limit {
         return Ok(());
     }
