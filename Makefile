@@ -87,11 +87,11 @@ proto-baseline: setup-lint ## make the protocol as it is now the one that later 
 
 setup: setup-run setup-test setup-lint ## everything that the other targets would install
 
-setup-run: ## what run, demo and serve-dev need: a C compiler, SoftHSM2, a token under var/dev
+setup-run: ## what run, demo and serve-dev need: a C compiler, the TPM stack, SoftHSM2, a token under var/dev
 	@config/dev/tools.sh run
 	@config/dev/setup.sh
 
-setup-test: setup-run ## what test and bench need besides: OpenSC, Python
+setup-test: setup-run ## what test and bench need besides: OpenSC, swtpm, tpm2-tools, Python
 	@config/dev/tools.sh test
 
 setup-lint: ## what lint needs: clippy, rustfmt, buf, cargo-deny

@@ -34,6 +34,8 @@ packages_for_run() {
     # aws-lc-sys and SQLite are C. A compiler without the C library's headers will not do.
     echo '#include <stdio.h>' | cc -E - >/dev/null 2>&1 || packages+=(gcc libc6-dev)
     { have softhsm2-util && [ -e "$SOFTHSM" ]; } || packages+=(softhsm2)
+    # The TPM software stack, which the TPM backend is linked against.
+    pkg-config --atleast-version=2.4.6 tss2-esys 2>/dev/null || packages+=(pkg-config libtss2-dev)
     have openssl || packages+=(openssl)
     [ -s /etc/ssl/certs/ca-certificates.crt ] || packages+=(ca-certificates)
 }
@@ -50,6 +52,8 @@ others_for_run() {
 # The tests, with the Python client.
 packages_for_test() {
     have pkcs11-tool || packages+=(opensc)
+    have swtpm || packages+=(swtpm)
+    have tpm2_getcap || packages+=(tpm2-tools)
     have python3 || packages+=(python3)
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 }
