@@ -15,3 +15,4 @@ pub mod gateway;
 pub mod idp;
 pub mod pki;
 pub mod softhsm;
+pub mod swtpm;

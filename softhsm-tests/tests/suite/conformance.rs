@@ -5,13 +5,15 @@ use std::{fs, os::unix::fs::PermissionsExt as _, sync::Arc, time::Duration};
 use bytes::Bytes;
 use skms_backend::{
     Class, DecryptInput, EncryptionAlgorithm, KeyBackend, KeyRef, KeySpec, KeyTag, KeyType, OpContext,
-    SignatureAlgorithm, Usage,
+    ProtectionLevel, SignatureAlgorithm, Usage,
 };
 use skms_backend_pkcs11::Pkcs11Backend;
 use skms_backend_software::SoftwareBackend;
+use skms_backend_tpm::TpmBackend;
 use skms_tests::{
     conformance,
     softhsm::{self, Mechanisms, SoftHsm},
+    swtpm::{self, Swtpm},
 };
 use tempfile::TempDir;
 
@@ -30,6 +32,59 @@ fn software() -> (TempDir, Arc<dyn KeyBackend>) {
 async fn software_keeps_the_contract() {
     let (_directory, backend) = software();
     conformance::run(backend).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tpm_keeps_the_contract() {
+    tpm_keeps_the_contract(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tpm_on_a_trusted_path_keeps_the_contract() {
+    tpm_keeps_the_contract(true).await;
+}
+
+async fn tpm_keeps_the_contract(trusted_path: bool) {
+    if swtpm::left_out() {
+        return;
+    }
+    let tpm = Swtpm::new();
+    let config = toml::from_str(&format!("{}trusted_path = {trusted_path}", tpm.config())).unwrap();
+    let backend = TpmBackend::open("tpm", &config, None, Arc::new(())).unwrap();
+    let offered = backend.capabilities();
+    let types: Vec<_> = offered.key_types.iter().map(|offered| offered.key_type).collect();
+    // libtpms makes no RSA-4096, has no secp256k1, and nothing of Edwards or FIPS 204.
+    let expected = [
+        KeyType::Rsa2048,
+        KeyType::Rsa3072,
+        KeyType::EcP256,
+        KeyType::EcP384,
+        KeyType::EcP521,
+        KeyType::Aes128,
+        KeyType::Aes256,
+        KeyType::HmacSha256,
+        KeyType::HmacSha384,
+        KeyType::HmacSha512,
+    ];
+    assert_eq!(types, expected);
+    for support in &offered.key_types {
+        let signs: Vec<_> = support.sign.iter().map(|support| support.algorithm).collect();
+        assert_eq!(signs, SignatureAlgorithm::of(support.key_type).collect::<Vec<_>>());
+        let encrypts: Vec<_> = support.encrypt.iter().map(|support| support.algorithm).collect();
+        assert_eq!(encrypts, EncryptionAlgorithm::of(support.key_type).collect::<Vec<_>>());
+        assert_eq!(support.agree, support.key_type.agrees());
+        let level = offered.protection_of(support.key_type);
+        let expected =
+            if support.key_type.is_aes() { ProtectionLevel::Software } else { ProtectionLevel::Tpm };
+        assert_eq!(level, expected, "{}", support.key_type);
+    }
+    assert_eq!((offered.identity.manufacturer.as_str(), offered.max_mac_bytes), ("IBM", 1024));
+    let backend: Arc<dyn KeyBackend> = Arc::new(backend);
+    backend.probe(&OpContext::within(Duration::from_secs(60))).await.unwrap();
+    assert_eq!(tpm.handles().len(), 2, "the storage key, and one session");
+    conformance::run(backend).await;
+    assert_eq!(tpm.handles(), Vec::<String>::new(), "objects or sessions are left");
+    assert_eq!(tpm.lockout_counter(), 0);
 }
 
 #[test]
