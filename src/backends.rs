@@ -16,6 +16,8 @@ use skms_backend::{KeyBackend, KeyRef, WorkersConfig};
 use skms_backend_pkcs11::Config as Pkcs11;
 #[cfg(feature = "software")]
 use skms_backend_software::Config as Software;
+#[cfg(feature = "tpm")]
+use skms_backend_tpm::Config as Tpm;
 use uuid::Uuid;
 
 pub use self::info::{Availability, BackendInfo, Backends, Devices, Probed};
@@ -53,6 +55,13 @@ pub fn open(
         }
         map.insert(name.clone(), Arc::new(backend));
     }
+    #[cfg(feature = "tpm")]
+    for (name, config) in &config.tpm {
+        let times = Arc::new(metrics().device(name.as_str()));
+        let backend = skms_backend_tpm::TpmBackend::open(name.as_str(), config, sealed(name).as_ref(), times)
+            .map_err(|source| Error { backend: name.clone(), source })?;
+        map.insert(name.clone(), Arc::new(backend));
+    }
     let order = config.placement.order.as_slice();
     Ok(info::split(map, order))
 }
@@ -69,7 +78,7 @@ impl Error {
             }
             cause = step.source();
         }
-        // Another master key than the one that its keys are sealed under.
+        // Another master key than the one that its keys are sealed under, or another TPM.
         matches!(self.source.class(), skms_backend::Class::Pin | skms_backend::Class::Key)
     }
 }
@@ -96,6 +105,8 @@ pub struct Config {
     pub pkcs11: BTreeMap<BackendName, Pkcs11>,
     /// Keys in software.
     pub software: BTreeMap<BackendName, Software>,
+    /// TPMs.
+    pub tpm: BTreeMap<BackendName, Tpm>,
     /// Where new keys go. A section of its own in the file.
     #[serde(skip)]
     pub placement: Placement,
@@ -110,36 +121,53 @@ pub struct Placement {
     pub order: Vec<BackendName>,
 }
 
+/// The pool of a backend: its kind and name, how many contexts there are under the name of
+/// that option, and how long its queue is.
+type Pool<'a> = (&'static str, &'a BackendName, Option<(&'static str, NonZeroUsize)>, NonZeroUsize);
+
 impl Config {
     /// The same with relative paths resolved against `base`.
     #[must_use]
     pub fn relative_to(self, base: &Path) -> Self {
-        let Self { pkcs11, software, placement } = self;
+        let Self { pkcs11, software, tpm, placement } = self;
         Self {
             pkcs11: pkcs11.into_iter().map(|(name, config)| (name, config.relative_to(base))).collect(),
             software: software.into_iter().map(|(name, config)| (name, config.relative_to(base))).collect(),
+            tpm: tpm.into_iter().map(|(name, config)| (name, config.relative_to(base))).collect(),
             placement,
         }
     }
 
     /// The kind and name of each backend.
     pub fn names(&self) -> impl Iterator<Item = (&'static str, &BackendName)> {
-        let Self { pkcs11, software, placement: _ } = self;
+        let Self { pkcs11, software, tpm, placement: _ } = self;
         let pkcs11 = pkcs11.keys().map(|name| ("pkcs11", name));
-        pkcs11.chain(software.keys().map(|name| ("software", name)))
+        let tpm = tpm.keys().map(|name| ("tpm", name));
+        pkcs11.chain(software.keys().map(|name| ("software", name))).chain(tpm)
     }
 
-    /// How many contexts each backend has, under the name of that option, and how
-    /// long its queue is.
-    fn pools(&self) -> Vec<(&'static str, &BackendName, (&'static str, NonZeroUsize), NonZeroUsize)> {
+    /// What must stand in the environment of the process before a backend is opened, so that
+    /// a library that writes on its own does not write into the log.
+    #[must_use]
+    pub fn environment(&self) -> Option<(&'static str, &'static str)> {
+        let Self { tpm, .. } = self;
+        (!tpm.is_empty()).then_some(("TSS2_LOG", "all+none"))
+    }
+
+    fn pools(&self) -> Vec<Pool<'_>> {
         let mut pools = Vec::new();
         #[cfg(feature = "pkcs11")]
         for (name, config) in &self.pkcs11 {
-            pools.push(("pkcs11", name, ("sessions", config.sessions), config.queue));
+            pools.push(("pkcs11", name, Some(("sessions", config.sessions)), config.queue));
+        }
+        #[cfg(feature = "tpm")]
+        for (name, config) in &self.tpm {
+            // A TPM has one context, and no option for more.
+            pools.push(("tpm", name, None, config.queue));
         }
         #[cfg(feature = "software")]
         for (name, config) in &self.software {
-            pools.push(("software", name, ("threads", config.threads), config.queue));
+            pools.push(("software", name, Some(("threads", config.threads)), config.queue));
         }
         pools
     }
@@ -160,16 +188,15 @@ impl Config {
         if kinds.is_empty() {
             bad.push(BadValue::new(
                 "backends",
-                "at least one backend is needed; add a section `[backends.pkcs11.NAME]` or \
-                 `[backends.software.NAME]`",
+                "at least one backend is needed; add a section `[backends.pkcs11.NAME]`, \
+                 `[backends.tpm.NAME]` or `[backends.software.NAME]`",
             ));
         }
         for (kind, name, contexts, queue) in self.pools() {
-            let (option, contexts) = contexts;
-            for (option, value, most) in [
-                (option, contexts.get(), WorkersConfig::MAX_CONTEXTS),
-                ("queue", queue.get(), WorkersConfig::MAX_QUEUE),
-            ] {
+            let contexts = contexts.map(|(option, value)| (option, value, WorkersConfig::MAX_CONTEXTS));
+            let queue = ("queue", queue, WorkersConfig::MAX_QUEUE);
+            for (option, value, most) in contexts.into_iter().chain([queue]) {
+                let value = value.get();
                 if value > most {
                     let problem = format!("must be at most {most}, not `{value}`");
                     bad.push(BadValue::new(format!("backends.{kind}.{name}.{option}"), problem));
@@ -198,6 +225,8 @@ impl Config {
 use NotCompiledIn as Pkcs11;
 #[cfg(not(feature = "software"))]
 use NotCompiledIn as Software;
+#[cfg(not(feature = "tpm"))]
+use NotCompiledIn as Tpm;
 
 /// Stands for the configuration of a backend that is not part of this build. It has
 /// no values, and says so when somebody configures one.

@@ -27,20 +27,22 @@ use crate::{
     idp::{AUDIENCE, ISSUER, Idp},
     pki::{self, Ca},
     softhsm::SoftHsm,
+    swtpm::{self, Swtpm},
 };
 
 /// How long a gateway may take to serve, and to stop. Reached only by one that hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a gateway is started from, and what outlives it: its directory with
-/// configuration, policies, catalog, audit log and master key; its PKCS#11 token; and
-/// the issuer whose tokens it takes. The user who runs the tests is an admin on the
+/// configuration, policies, catalog, audit log and master key; its PKCS#11 token and its
+/// TPM; and the issuer whose tokens it takes. The user who runs the tests is an admin on the
 /// Unix socket.
 pub struct Home {
     directory: TempDir,
     idp: Idp,
     program: PathBuf,
     softhsm: Option<SoftHsm>,
+    tpm: Option<Swtpm>,
     extra: String,
 }
 
@@ -52,6 +54,13 @@ impl Home {
     pub fn new(program: &str) -> Self {
         let softhsm = (!crate::softhsm::left_out()).then(SoftHsm::new);
         Self::with(program, softhsm)
+    }
+
+    /// The same with a backend `tpm` between both, unless `SKMS_TEST_BACKENDS` leaves that
+    /// out: for what every kind of device must do.
+    #[must_use]
+    pub fn every(program: &str) -> Self {
+        Self { tpm: (!swtpm::left_out()).then(Swtpm::new), ..Self::new(program) }
     }
 
     /// A gateway with a software backend alone.
@@ -68,6 +77,7 @@ impl Home {
             idp: Idp::new("first"),
             program: program.into(),
             softhsm,
+            tpm: None,
             extra: String::new(),
         };
         home.private("master.key", &hex::encode(std::array::from_fn::<u8, 32, _>(|at| at.to_le_bytes()[0])));
@@ -147,14 +157,23 @@ impl Home {
         self.softhsm.as_ref()
     }
 
+    /// The TPM behind the backend `tpm`.
+    #[must_use]
+    pub const fn tpm(&self) -> Option<&Swtpm> {
+        self.tpm.as_ref()
+    }
+
+    /// The same, to be killed and started again.
+    #[must_use]
+    pub const fn tpm_mut(&mut self) -> Option<&mut Swtpm> {
+        self.tpm.as_mut()
+    }
+
     /// The names of the backends, the preferred one first.
     #[must_use]
     pub fn backends(&self) -> Vec<&'static str> {
-        let mut names = vec!["soft"];
-        if self.softhsm.is_some() {
-            names.insert(0, "hsm");
-        }
-        names
+        let (hsm, tpm) = (self.softhsm.as_ref().map(|_| "hsm"), self.tpm.as_ref().map(|_| "tpm"));
+        hsm.into_iter().chain(tpm).chain(["soft"]).collect()
     }
 
     /// The decisions in the audit log, without what the log says of itself.
@@ -175,6 +194,7 @@ impl Home {
     #[must_use]
     pub fn config(&self) -> PathBuf {
         let hsm = self.softhsm.as_ref().map(|token| format!("[backends.pkcs11.hsm]\n{}\n", token.config()));
+        let tpm = self.tpm.as_ref().map(|tpm| format!("[backends.tpm.tpm]\n{}\n", tpm.config()));
         let text = format!(
             "[server]\nreflection = true\n\
              [listeners.tcp]\naddress = \"127.0.0.1:0\"\n\
@@ -184,9 +204,10 @@ impl Home {
              [auth.issuers.test]\nissuer = \"{ISSUER}\"\naudiences = [\"{AUDIENCE}\"]\n\
              algorithms = [\"ES256\"]\njwks = \"file:jwks.json\"\ntenant_claim = \"tenant\"\n\
              [auth.unix.operator]\nuid = {}\nroles = [\"admin\"]\n\
-             {}[backends.software.soft]\nmaster_key = \"file:master.key\"\n{}",
+             {}{}[backends.software.soft]\nmaster_key = \"file:master.key\"\n{}",
             rustix::process::getuid().as_raw(),
             hsm.unwrap_or_default(),
+            tpm.unwrap_or_default(),
             self.extra
         );
         let path = self.path().join("skms.toml");

@@ -13,7 +13,7 @@ pub struct Manifest {
     /// How many keys there are.
     pub keys: usize,
     /// How many versions have their material in it, encrypted under the master key of their
-    /// backend, which is not in it.
+    /// backend or wrapped by its TPM, neither of which is in it.
     pub sealed_versions: usize,
     /// The versions whose material is in a device, and therefore not in it.
     pub device_versions: Vec<DeviceVersion>,

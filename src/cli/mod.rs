@@ -156,6 +156,7 @@ fn dispatch(
 ) -> Result<Exit, Error> {
     match cli.command {
         Command::Serve(args) => {
+            serve::prepare(&args)?;
             let runtime = started(runtime::Builder::new_multi_thread().enable_all().build())?;
             let served = runtime.block_on(serve::run(args));
             // A write to a disk that hangs must not keep a process that has stopped.

@@ -1,7 +1,9 @@
 //! `skms serve`: runs the gateway.
 
 use std::{
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
 };
 
@@ -23,6 +25,20 @@ pub(super) struct Args {
     /// The configuration of the gateway
     #[arg(long, value_name = "FILE")]
     pub(super) config: PathBuf,
+}
+
+/// Before there is any thread: has the environment what the libraries of its backends
+/// look for there? If not, the process begins again, as the same process, with it: in
+/// one that runs, the environment cannot be changed safely.
+pub(super) fn prepare(args: &Args) -> Result<(), Error> {
+    let Some((name, value)) = configuration(&args.config)?.backends.environment() else { return Ok(()) };
+    if std::env::var_os(name).is_some() {
+        return Ok(());
+    }
+    let mut arguments = std::env::args_os();
+    let mut again = Command::new("/proc/self/exe");
+    again.arg0(arguments.next().unwrap_or_default()).args(arguments).env(name, value);
+    Err(Error::Other(format!("cannot begin again with {name}={value}: {}", again.exec())))
 }
 
 pub(super) async fn run(args: Args) -> Result<Exit, Error> {

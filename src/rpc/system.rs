@@ -163,6 +163,7 @@ fn backend(shown: &BackendShown) -> proto::Backend {
                 mac: offered.mac,
                 key_agreement: offered.agree,
                 import: offered.import,
+                protection_level: convert::protection(capabilities.protection_of(offered.key_type)).into(),
             })
             .collect(),
         pool: Some(proto::Pool {

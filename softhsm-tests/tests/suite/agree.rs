@@ -37,7 +37,7 @@ fn der(key: &proto::KeyResponse, key_type: &str) -> Bytes {
 
 #[tokio::test]
 async fn both_sides_come_to_the_same_key_and_nobody_else_does() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     let in_software = client.get_backend("soft").await.unwrap().key_types;

@@ -33,7 +33,7 @@ fn purpose(key_type: KeyType) -> (proto::KeyPurpose, [&'static str; 2]) {
 
 #[tokio::test]
 async fn every_key_type_is_made_and_described() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     for backend in home.backends() {
@@ -71,7 +71,7 @@ async fn every_key_type_is_made_and_described() {
                         .copied()
                         .filter(|_| purpose == proto::KeyPurpose::EncryptDecrypt)
                         .collect(),
-                    protection_level: offered.protection_level,
+                    protection_level: support.protection_level,
                     backend: backend.into(),
                     destroy_scheduled_duration: Some(prost_types::Duration { seconds: 30 * DAY, nanos: 0 }),
                     export_policy: proto::ExportPolicy::Never.into(),

@@ -34,7 +34,7 @@ fn read(pem: &str) -> String {
 
 #[tokio::test]
 async fn openssl_verifies_a_request_of_every_key_and_algorithm_that_it_knows() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     let mut verified = 0;

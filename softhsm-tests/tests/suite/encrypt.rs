@@ -56,7 +56,7 @@ fn context(entries: &[(&str, &str)]) -> proto::EncryptionContext {
 
 #[tokio::test]
 async fn what_was_encrypted_is_decrypted_with_the_same_key_and_what_stood_beside_it() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     for key_type in ["aes-128", "aes-256"] {
@@ -87,7 +87,7 @@ async fn what_was_encrypted_is_decrypted_with_the_same_key_and_what_stood_beside
 
 #[tokio::test]
 async fn a_context_is_the_same_in_any_order_and_another_is_not() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     for key in keys(&client, &home, "aes-256").await {
@@ -118,7 +118,7 @@ async fn a_context_is_the_same_in_any_order_and_another_is_not() {
 
 #[tokio::test]
 async fn whatever_is_wrong_with_a_ciphertext_is_one_error() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     for key in keys(&client, &home, "aes-256").await {
@@ -167,7 +167,7 @@ async fn whatever_is_wrong_with_a_ciphertext_is_one_error() {
 
 #[tokio::test]
 async fn a_rotation_leaves_old_ciphertexts_readable_and_says_when_to_encrypt_anew() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     for key in keys(&client, &home, "aes-256").await {
@@ -231,7 +231,7 @@ async fn encrypting_anew_takes_a_permission_on_either_key_and_none_to_read() {
 /// encrypted gets away from it.
 #[tokio::test]
 async fn a_compromised_version_decrypts_only_where_that_is_asked_for_and_allowed() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     let encrypter = gateway.client_of(&home.idp().token("encrypter", &["encrypter"])).await;
@@ -318,7 +318,7 @@ async fn what_is_asked_in_addition_does_not_tell_hidden_from_missing() {
 
 #[tokio::test]
 async fn a_data_key_comes_in_the_clear_only_to_those_who_may_see_it() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     std::fs::write(
         home.path().join("policies/blind.cedar"),
         r#"@id("blind") permit (principal in Role::"blind", action == Action::"generate-data-key", resource);"#,
@@ -351,7 +351,7 @@ async fn a_data_key_comes_in_the_clear_only_to_those_who_may_see_it() {
 
 #[tokio::test]
 async fn rsa_oaep_decrypts_what_openssl_encrypted_and_the_other_way_round() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     for key in keys(&client, &home, "rsa-2048").await {

@@ -32,7 +32,7 @@ const SECRETS: [&str; 5] = ["aes-128", "aes-256", "hmac-sha256", "hmac-sha384", 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_openssl_made_is_imported_both_ways_and_then_used() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     let openssl = OpenSsl::new();

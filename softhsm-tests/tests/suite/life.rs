@@ -27,7 +27,7 @@ async fn a_watcher_of_health_is_told_and_does_not_delay_the_stop() {
 
 #[tokio::test]
 async fn keys_survive_a_restart_and_sign_as_before() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     for backend in home.backends() {

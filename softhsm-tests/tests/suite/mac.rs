@@ -7,7 +7,7 @@ use crate::ask::{PROGRAM, create, outcome, rotate};
 
 #[tokio::test]
 async fn a_code_is_valid_for_its_message_and_after_a_rotation_still() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     let mut codes = 0;

@@ -11,7 +11,7 @@ use crate::ask::{PROGRAM, create, full, metadata, outcome, rotate, sign, verify}
 
 #[tokio::test]
 async fn a_rotation_moves_the_primary_and_keeps_the_old_versions_in_use() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     for backend in home.backends() {
@@ -122,7 +122,7 @@ async fn a_guard_that_does_not_hold_stops_the_rotation_before_the_device() {
 #[tokio::test]
 async fn rotations_at_once_each_make_a_version() {
     const CALLERS: u32 = 6;
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     for backend in home.backends() {

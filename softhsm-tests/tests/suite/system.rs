@@ -14,7 +14,7 @@ use crate::ask::{PROGRAM, create};
 
 #[tokio::test]
 async fn backends_are_listed_in_placement_order_with_what_they_can_do() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     let listed = client.list_backends().await.unwrap();
@@ -24,6 +24,7 @@ async fn backends_are_listed_in_placement_order_with_what_they_can_do() {
         let identity = backend.identity.as_ref().unwrap();
         let (kind, level) = match backend.name.as_str() {
             "hsm" => ("pkcs11", proto::ProtectionLevel::Hsm),
+            "tpm" => ("tpm", proto::ProtectionLevel::Tpm),
             _ => ("software", proto::ProtectionLevel::Software),
         };
         assert_eq!((identity.kind.as_str(), backend.protection_level()), (kind, level));
@@ -33,9 +34,16 @@ async fn backends_are_listed_in_placement_order_with_what_they_can_do() {
         assert_eq!(backend.availability(), proto::BackendAvailability::Available);
         assert!(backend.probe_time.is_some() && backend.probe_duration.is_some());
         let offered: BTreeSet<_> = backend.key_types.iter().map(|offer| offer.key_type.as_str()).collect();
-        // What SoftHSM 2.6.1 does not have.
-        let lacks = |key_type: &KeyType| {
-            backend.name == "hsm" && (key_type.is_ml_dsa() || *key_type == KeyType::X25519)
+        if backend.name == "tpm" {
+            assert_eq!((identity.manufacturer.as_str(), identity.model.as_str()), ("IBM", "SW   TPM"));
+            assert!(identity.firmware.split('.').count() == 4 && identity.serial.len() == 64, "{identity:?}");
+        }
+        // What SoftHSM 2.6.1 does not have, and what libtpms has not.
+        let lacks = |key_type: &KeyType| match (backend.name.as_str(), key_type) {
+            ("hsm" | "tpm", KeyType::X25519) => true,
+            ("hsm" | "tpm", key_type) if key_type.is_ml_dsa() => true,
+            ("tpm", KeyType::Rsa4096 | KeyType::EcSecp256k1 | KeyType::Ed25519) => true,
+            _ => false,
         };
         let expected = KeyType::ALL.into_iter().filter(|key_type| !lacks(key_type));
         assert_eq!(offered, expected.map(KeyType::name).collect());

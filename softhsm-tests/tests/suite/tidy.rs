@@ -126,7 +126,7 @@ struct Word {
     why: &'static str,
 }
 
-const WORDS: [Word; 6] = [
+const WORDS: [Word; 7] = [
     Word {
         said: &["tonic", "tonic_health", "tonic_prost", "tonic_reflection", "tonic_types"],
         by: &["rpc", "layers", "transport", "server", "client", "proto", "health", "cli", "softhsm-tests/"],
@@ -138,7 +138,12 @@ const WORDS: [Word; 6] = [
         why: "PKCS#11 is one backend of several",
     },
     Word {
-        said: &["skms_backend_pkcs11", "skms_backend_software"],
+        said: &["tss_esapi"],
+        by: &["backends/tpm/", "softhsm-tests/"],
+        why: "a TPM is one backend of several",
+    },
+    Word {
+        said: &["skms_backend_pkcs11", "skms_backend_software", "skms_backend_tpm"],
         by: &["backends", "softhsm-tests/"],
         why: "`src/backends.rs` alone names concrete backends",
     },

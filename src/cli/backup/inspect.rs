@@ -53,7 +53,7 @@ pub(super) fn show(about: &About, manifest: &Manifest, context: &mut Context<'_>
         ("CREATED", create_time),
         ("REVISION", revision.to_string()),
         ("KEYS", manifest.keys.to_string()),
-        ("IN THIS FILE", format!("{} versions, under their master key", manifest.sealed_versions)),
+        ("IN THIS FILE", format!("{} versions, under their master key or TPM", manifest.sealed_versions)),
         ("IN DEVICES", format!("{} versions, not in this file", manifest.device_versions.len())),
     ]);
     if !manifest.device_versions.is_empty() {

@@ -42,6 +42,7 @@ struct KeyTypeView {
     mac: bool,
     key_agreement: bool,
     import: bool,
+    protection_level: String,
 }
 
 #[derive(Serialize)]
@@ -100,6 +101,7 @@ impl From<KeyTypeSupport> for KeyTypeView {
             mac,
             key_agreement,
             import,
+            protection_level,
         } = support;
         Self {
             key_type,
@@ -111,6 +113,7 @@ impl From<KeyTypeSupport> for KeyTypeView {
             mac,
             key_agreement,
             import,
+            protection_level: name::<ProtectionLevel>(protection_level),
         }
     }
 }
@@ -155,6 +158,7 @@ mod tests {
                 "mac": false,
                 "key_agreement": false,
                 "import": false,
+                "protection_level": "unspecified",
             }],
             "pool": { "contexts": 8, "busy": 3, "failed": 1, "queued": 0, "queue_capacity": 64 },
         });

@@ -212,7 +212,23 @@ const MISTAKES: &[(&str, &str)] = &[
         "[placement]\norder = ['soft', 'soft']\n",
         "x.toml:2: `placement.order`: `soft` is listed twice; remove one",
     ),
-    ("[backends.tpm.chip]\n", "x.toml:1: `backends.tpm`: unknown field; known are `pkcs11`, `software`"),
+    (
+        "[backends.smartcard.chip]\n",
+        "x.toml:1: `backends.smartcard`: unknown field; known are `pkcs11`, `software`, `tpm`",
+    ),
+    (
+        "[backends.tpm.chip]\ntcti = 'tabrmd:'\nqueue = 65537\n",
+        "x.toml:2: `backends.tpm.chip.tcti`: write `device:/dev/tpmrm0` or `swtpm:host=127.0.0.1,port=2321`",
+    ),
+    (
+        "[backends.tpm.chip]\ntcti = 'device:/dev/tpmrm0'\nowner_auth = '1234'\n",
+        "x.toml:3: `backends.tpm.chip.owner_auth`: a secret may not stand here; put it elsewhere and write \
+         `file:PATH`, `env:NAME` or `credential:NAME`",
+    ),
+    (
+        "[backends.tpm.chip]\ntcti = 'device:/dev/tpmrm0'\nqueue = 65537\n",
+        "x.toml:3: `backends.tpm.chip.queue`: must be at most 65536, not `65537`",
+    ),
     ("[backends.pkcs11]\npin = 'file:x'\n", "x.toml:2: `backends.pkcs11.pin`: must be a table, not a string"),
     (
         "[backends.pkcs11.HSM_1]\n",

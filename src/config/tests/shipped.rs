@@ -37,7 +37,8 @@ fn the_example_shows_the_defaults() {
          anchor_file = '/var/lib/skms/audit.anchors.jsonl'\n\
          [backends.pkcs11.my-hsm]\nmodule = '/usr/lib/vendor/libpkcs11.so'\ntoken = 'label:production'\n\
          pin = 'file:/etc/skms/my-hsm.pin'\n\
-         [backends.software.my-keys]\nmaster_key = 'file:/etc/skms/master.key'\n",
+         [backends.software.my-keys]\nmaster_key = 'file:/etc/skms/master.key'\n\
+         [backends.tpm.my-tpm]\ntcti = 'device:/dev/tpmrm0'\nowner_auth = 'file:/etc/skms/tpm-owner.auth'\n",
         &[],
     );
     assert_eq!(shown, least.unwrap());
@@ -48,8 +49,8 @@ fn the_example_needs_nothing_but_a_backend() {
     let error = parse(EXAMPLE, &[]).unwrap_err().to_string();
     assert_eq!(
         error,
-        "x.toml: `backends`: at least one backend is needed; add a section `[backends.pkcs11.NAME]` or \
-         `[backends.software.NAME]`"
+        "x.toml: `backends`: at least one backend is needed; add a section `[backends.pkcs11.NAME]`, \
+         `[backends.tpm.NAME]` or `[backends.software.NAME]`"
     );
 }
 
@@ -80,9 +81,9 @@ fn the_example_shows_every_option() {
             told += 1;
         }
     }
-    // All tables but those whose fields are names: two of backends, four of callers, the
+    // All tables but those whose fields are names: three of backends, four of callers, the
     // listeners.
-    assert_eq!(told, shown.len() - 7, "{text}");
+    assert_eq!(told, shown.len() - 8, "{text}");
 }
 
 fn add_unknown_field(node: &mut Node, path: &str, shown: &mut BTreeMap<String, Vec<String>>) {

@@ -43,7 +43,7 @@ async fn listed(client: &Client, show_destroyed: bool) -> Vec<String> {
 
 #[tokio::test]
 async fn a_key_whose_time_has_come_leaves_its_id_and_nothing_else() {
-    let home = home(Home::new(PROGRAM));
+    let home = home(Home::every(PROGRAM));
     let gateway = home.start();
     let client = gateway.client().await;
     for backend in home.backends() {

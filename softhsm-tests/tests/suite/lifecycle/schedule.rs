@@ -46,7 +46,7 @@ fn schedule(id: &str, seconds: i64) -> proto::UpdateKeyRequest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_rotated_when_its_time_has_come_and_next_time_as_well() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     let before = crate::observe::scrape(&gateway);

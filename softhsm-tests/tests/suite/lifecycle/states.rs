@@ -20,7 +20,7 @@ async fn refuses(client: &Client, key: &str, reason: &str) {
 
 #[tokio::test]
 async fn each_state_is_one_reason_for_every_use() {
-    let home = Home::new(PROGRAM);
+    let home = Home::every(PROGRAM);
     let gateway = home.start();
     let client = gateway.client().await;
     for key in home.backends() {
