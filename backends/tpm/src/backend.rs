@@ -172,10 +172,12 @@ impl KeyBackend for TpmBackend {
         self.workers.status()
     }
 
-    /// Asks for random bytes through the session, which a TPM that was reset does not know.
+    /// Asks for the storage key through the session: a TPM that was reset does not know the
+    /// session, and one that was cleared does not know the key.
     async fn probe(&self, ctx: &OpContext) -> Result<(), Error> {
         self.job(Operation::Probe, Cost::Fast, ctx, |_, connection| {
-            connection.call(Guard::Sealed, Operation::Probe, |context| context.get_random(16)).map(drop)
+            let parent = connection.parent;
+            connection.call(Guard::Sealed, Operation::Probe, |context| context.read_public(parent)).map(drop)
         })
         .await
     }

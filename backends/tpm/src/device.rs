@@ -35,7 +35,7 @@ use tss_esapi::{
 use crate::{
     blob::NAME_BYTES,
     config::Tcti,
-    error::{asks_again, device, is_initialize},
+    error::{asks_again, device, is_initialize, lacks_slot},
     kept::KeptKeys,
     loaded::Loaded,
     template,
@@ -205,7 +205,8 @@ impl Tpm {
 }
 
 impl Connection {
-    /// Gives the TPM one command, again where it asks for that.
+    /// Gives the TPM one command, again where it asks for that, and with fewer keys loaded
+    /// where it has no slot for what the command needs.
     ///
     /// # Errors
     /// As the stack has them, for those who look at the code.
@@ -228,8 +229,16 @@ impl Connection {
                 .build();
             self.context.tr_sess_set_attributes(self.session, attributes, mask)?;
         }
-        let context = &mut self.context;
-        patiently(|| context.execute_with_session(session, &mut command))
+        loop {
+            let context = &mut self.context;
+            match patiently(|| context.execute_with_session(session, &mut command)) {
+                Err(error) if lacks_slot(&error) => match self.loaded.oldest() {
+                    Some(oldest) => self.flush(oldest),
+                    None => return Err(error),
+                },
+                done => return done,
+            }
+        }
     }
 
     /// The same, with the error of `operation`.

@@ -1,7 +1,7 @@
 //! The keys that are in the TPM now.
 //!
-//! A bare TPM has three slots for objects. The storage key has one, and every command
-//! that makes or takes in a key needs one for itself while it runs.
+//! A bare TPM has three slots for objects. The storage key has one. A command that makes a
+//! key needs one for itself while it runs, and then a loaded key makes room.
 //!
 //! **Invariant:** a key is found only with the very blob that it was loaded from, and with
 //! the pin that it was held against.
@@ -33,11 +33,11 @@ struct Entry {
 }
 
 impl Loaded {
-    /// Room for as many keys as the TPM has slots, but those that must stay free.
+    /// Room for as many keys as the TPM has slots, but that of the storage key.
     pub(crate) fn new(context: &mut Context) -> tss_esapi::Result<Self> {
         let slots = context.get_tpm_property(PropertyTag::HrTransientMin)?;
         let slots = slots.and_then(|slots| usize::try_from(slots).ok()).unwrap_or(FEWEST_SLOTS);
-        Ok(Self { room: slots.saturating_sub(2).clamp(1, MOST), keys: Vec::new() })
+        Ok(Self { room: slots.saturating_sub(1).clamp(1, MOST), keys: Vec::new() })
     }
 
     /// The handle of a key, if it is loaded.

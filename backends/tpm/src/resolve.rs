@@ -11,7 +11,7 @@ use crate::{
     cipher,
     device::{Connection, Guard, Tpm},
     duty::Duty,
-    error::{device, lacks_slot},
+    error::device,
     public, template,
 };
 
@@ -119,19 +119,11 @@ fn load(connection: &mut Connection, wrapped: Wrapped, operation: Operation) -> 
     }
     let parent = connection.parent;
     let Wrapped { auth, public, private, .. } = wrapped;
-    let handle: ObjectHandle = loop {
-        // What is given to the TPM here was wrapped by it, and the Name of what it has
-        // loaded is in every proof that follows.
-        let loaded =
-            connection.ask(Guard::Plain, |context| context.load(parent, private.clone(), public.clone()));
-        match loaded {
-            Ok(handle) => break handle.into(),
-            Err(error) => match connection.loaded.oldest() {
-                Some(oldest) if lacks_slot(&error) => connection.flush(oldest),
-                _ => return Err(device(operation)(error)),
-            },
-        }
-    };
+    // What is given to the TPM here was wrapped by it, and the Name of what it has loaded is
+    // in every proof that follows.
+    let loaded = connection
+        .call(Guard::Plain, operation, |context| context.load(parent, private.clone(), public.clone()))?;
+    let handle = ObjectHandle::from(loaded);
     if let Err(error) = connection.context.tr_set_auth(handle, auth) {
         connection.flush(handle);
         return Err(device(operation)(error));
