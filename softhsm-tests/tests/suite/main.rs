@@ -50,6 +50,7 @@ mod stop;
 mod strangers;
 mod system;
 mod tidy;
+mod tpm;
 mod trail;
 mod vectors;
 mod verify;
