@@ -5,7 +5,7 @@
 //! every command, so swtpm is not told to end with the first.
 
 use std::{
-    env,
+    env, fs,
     io::Write as _,
     net::{TcpListener, TcpStream},
     path::Path,
@@ -16,6 +16,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use uuid::Uuid;
 
 /// How long swtpm may take to listen. It takes some 10 ms.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,6 +45,12 @@ impl Swtpm {
             }
         }
         panic!("swtpm does not start on any of {PORTS} ports");
+    }
+
+    /// Its port for commands; that for control is the next one.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
     }
 
     /// How it is reached, as the TPM software stack writes it.
@@ -146,14 +153,14 @@ pub fn left_out() -> bool {
 }
 
 /// A port that nobody listens on, nor on the one after it, where swtpm takes control
-/// commands.
-fn free_port() -> u16 {
+/// commands. It is even, so that no two TPMs share one, and below those that the system
+/// gives to clients.
+#[must_use]
+pub fn free_port() -> u16 {
     loop {
-        let first = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let port = first.local_addr().unwrap().port();
-        if let Some(next) = port.checked_add(1)
-            && TcpListener::bind(("127.0.0.1", next)).is_ok()
-        {
+        let random = u16::from_be_bytes(Uuid::new_v4().as_bytes()[..2].try_into().unwrap());
+        let port = 20_000 + random % 6_000 * 2;
+        if [port, port + 1].iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
             return port;
         }
     }
@@ -162,6 +169,8 @@ fn free_port() -> u16 {
 /// Starts swtpm and waits until it listens; `None` when it ends instead.
 fn start(state: &Path, port: u16) -> Option<Child> {
     let control = port.checked_add(1)?;
+    let pid = state.join("pid");
+    let _ = fs::remove_file(&pid);
     let mut process = Command::new("swtpm")
         .args(["socket", "--tpm2", "--flags", "not-need-init"])
         .arg("--tpmstate")
@@ -170,6 +179,8 @@ fn start(state: &Path, port: u16) -> Option<Child> {
         .arg(format!("type=tcp,port={port},bindaddr=127.0.0.1"))
         .arg("--ctrl")
         .arg(format!("type=tcp,port={control},bindaddr=127.0.0.1"))
+        .arg("--pid")
+        .arg(format!("file={}", pid.display()))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -180,7 +191,9 @@ fn start(state: &Path, port: u16) -> Option<Child> {
         if process.try_wait().unwrap().is_some() {
             return None;
         }
-        if TcpStream::connect(("127.0.0.1", control)).is_ok() {
+        // It writes this when both ports are its own; another may answer on them.
+        let written = fs::read_to_string(&pid).unwrap_or_default();
+        if written.trim() == process.id().to_string() && TcpStream::connect(("127.0.0.1", control)).is_ok() {
             return Some(process);
         }
         assert!(begun.elapsed() < PATIENCE, "swtpm does not listen");

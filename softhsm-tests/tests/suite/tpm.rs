@@ -6,10 +6,12 @@
 //! | `cuts` | power cuts under load, and a chip that does not answer |
 //! | `owner` | TPM2_Clear, the owner authorization, lockout |
 //! | `slots` | handles: how many there are, and that none is left behind |
+//! | `wire` | what can be heard on the way to the chip |
 
 mod cuts;
 mod owner;
 mod slots;
+mod wire;
 
 use std::{sync::Arc, time::Duration};
 
