@@ -51,14 +51,12 @@ pub fn make(catalog: &Path, out: &Path, key: &RootKey) -> Result<(About, Manifes
     if out.symlink_metadata().is_ok() {
         return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
+    // Before the snapshot: what is recorded from then on may not be in it.
+    let time = SystemTime::now();
     let snapshot = Snapshot::of(catalog)?;
     let manifest = Manifest::of(&snapshot);
-    let about = About {
-        instance: snapshot.instance,
-        schema: snapshot.schema,
-        revision: snapshot.revision,
-        time: SystemTime::now(),
-    };
+    let about =
+        About { instance: snapshot.instance, schema: snapshot.schema, revision: snapshot.revision, time };
     let mut name = out.as_os_str().to_owned();
     name.push(format!(".{}", Uuid::new_v4()));
     let beside = PathBuf::from(name);

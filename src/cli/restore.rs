@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use serde::Serialize;
@@ -107,7 +107,7 @@ fn since(time: SystemTime, log: &Path) -> Result<Vec<Turn>, Error> {
     }
     let mut files = rotated(log).map_err(|source| failed("read", log, source))?;
     files.push(log.to_owned());
-    let history = history(&files, time - MARGIN).map_err(|error| unusable(error.to_string()))?;
+    let history = history(&files, time).map_err(|error| unusable(error.to_string()))?;
     match history.begins {
         Some(begins) if begins <= time => Ok(history.turns),
         Some(begins) => {
@@ -117,9 +117,6 @@ fn since(time: SystemTime, log: &Path) -> Result<Vec<Turn>, Error> {
         None => Err(unusable(format!("there is nothing in the audit log at `{}`", log.display()))),
     }
 }
-
-/// A backup bears the time at which it was written; its content is a little older.
-const MARGIN: Duration = Duration::from_secs(60);
 
 fn summary(view: &View) -> String {
     let View { instance_id, backup_time, keys, made_up_for, worse, kept, to_rotate } = view;

@@ -189,6 +189,13 @@ async fn what_the_log_tells_was_taken_out_of_use_does_not_come_back_into_an_empt
             client.create_key(request).await.unwrap();
         }
     }
+    // What was undone before the backup is over.
+    for backend in home.backends() {
+        let key_id = format!("{backend}-stays");
+        let request = proto::DisableKeyRequest { key_id: key_id.clone(), ..Default::default() };
+        client.disable_key(request).await.unwrap();
+        client.enable_key(proto::EnableKeyRequest { key_id, ..Default::default() }).await.unwrap();
+    }
     let config = home.config();
     done(skms(&home, &format!("backup --config {} --out backup", config.display())));
     for backend in home.backends() {
