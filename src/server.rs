@@ -130,6 +130,7 @@ impl Server {
         let (scheduling, stopped) = (keyring.clone(), background.clone());
         let scheduling =
             tokio::spawn(async move { stopped.run_until_cancelled(scheduling.keep_schedule()).await });
+        let closing = keyring.clone();
         let sweeping = tokio::spawn(sweep(keyring, config.catalog.sweep_interval, background.clone()));
         let (grace, bounds) = (config.server.drain_grace, config.connections);
         let stopped = stop.clone();
@@ -156,6 +157,7 @@ impl Server {
             if tokio::time::timeout(grace, gate.close()).await.is_err() {
                 warn!("a backend was still at work when the grace was over");
             }
+            closing.return_operations().await;
             recording.close();
             recording.wait().await;
             // Last, so that everything is in it: signed, anchored, on the disk.

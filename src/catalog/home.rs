@@ -1,12 +1,13 @@
-//! Whether this file is the one in which every nonce was written down.
+//! Whether this file is the one in which every nonce and every counted operation was
+//! written down.
 //!
 //! A catalog that was copied, moved or put back by hand may know less than what was given
 //! out. So it remembers on which machine and file system it lies and as which file; and a
-//! small file beside it (`-nonces`) counts the blocks of nonces, so that an older copy is
+//! small file beside it (`-nonces`) counts the blocks of both, so that an older copy is
 //! noticed that was written over the same file.
 //!
 //! **Invariant:** where either says otherwise, every counter is at its end before a key is
-//! used. Decryption goes on; encryption goes on with a new version.
+//! used. Decryption and verification go on; what protects goes on with a new version.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -70,7 +71,7 @@ pub(super) fn settle(connection: &mut Connection, path: &Path) -> Result<(), Err
             path = %path.display(),
             keys = format!("{named}{}", if more { ", …" } else { "" }),
             count = keys.len(),
-            "the catalog was copied, moved or put back by hand, and may not know every nonce that was used; these keys only decrypt until you rotate them"
+            "the catalog was copied, moved or put back by hand, and may not know every nonce and every operation that was used; these keys only decrypt and verify until you rotate them"
         );
     }
     Ok(())
@@ -81,16 +82,22 @@ pub(super) fn end_all(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute("UPDATE nonces SET next = ?1", [END])?;
     transaction
         .execute("INSERT OR REPLACE INTO nonces SELECT tag, ?1 FROM versions WHERE tag IS NOT NULL", [END])?;
+    transaction.execute(
+        "UPDATE versions SET operations = ?1
+         WHERE key_id IN (SELECT id FROM keys WHERE max_operations IS NOT NULL)",
+        [END],
+    )?;
     Ok(())
 }
 
-/// The keys that encrypt under a counter which is at its end, as they are: those of a
-/// device, which makes no key for each message.
+/// The keys whose primary version has a counter at its end: those that encrypt as they are
+/// on a device, which makes no key for each message, and those whose operations are counted.
 pub(super) fn to_rotate(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
     let mut statement = transaction.prepare(
         "SELECT id FROM keys JOIN versions ON key_id = id AND number = primary_version
-         JOIN nonces USING (tag)
-         WHERE key_type LIKE 'aes-%' AND length(blob) = 0 AND state IN ('enabled', 'disabled') AND next = ?1
+         LEFT JOIN nonces USING (tag)
+         WHERE state IN ('enabled', 'disabled')
+           AND (operations = ?1 OR key_type LIKE 'aes-%' AND length(blob) = 0 AND next = ?1)
          ORDER BY id",
     )?;
     statement.query_map([END], |row| row.get(0))?.collect()

@@ -284,6 +284,25 @@ impl Catalog {
         self.write(move |store| store.reserve_nonces(tag, count, most)).await
     }
 
+    /// The next `count` operations of the version with this tag, as far as its key allows
+    /// so many; fewer, or none, where they come to an end. They are on disk as given out
+    /// when this returns.
+    ///
+    /// # Errors
+    /// [`Error::KeyMissing`] where the version was destroyed meanwhile, and
+    /// [`Error::Store`].
+    pub async fn reserve_operations(&self, tag: KeyTag, count: u64) -> Result<Range<u64>, Error> {
+        self.write(move |store| store.reserve_operations(tag, count)).await
+    }
+
+    /// Gives back what is left of the last block of operations.
+    ///
+    /// # Errors
+    /// [`Error::Store`].
+    pub async fn return_operations(&self, tag: KeyTag, left: Range<u64>) -> Result<(), Error> {
+        self.write(move |store| store.return_operations(tag, &left)).await
+    }
+
     /// The tags of every intent that was given up. Nothing on a device under such
     /// a tag is of use to anybody.
     ///

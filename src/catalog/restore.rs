@@ -48,7 +48,7 @@ pub struct Restored {
     pub made_up_for: Vec<String>,
     /// Keys and versions that the backup does not know, and that are kept: `ID`, `ID.NUMBER`.
     pub kept: Vec<String>,
-    /// Keys that only decrypt until they are rotated.
+    /// Keys that only decrypt and verify until they are rotated.
     pub to_rotate: Vec<String>,
 }
 

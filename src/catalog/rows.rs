@@ -1,6 +1,7 @@
 //! Keys and versions as rows of tables.
 
 use std::{
+    num::NonZeroU64,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -57,11 +58,11 @@ pub(super) fn insert_key(transaction: &Transaction<'_>, key: &Key) -> Result<(),
         "INSERT INTO keys (id, uid, key_type, purpose, signature_algorithms, encryption_algorithms,
             protection_floor, backend, labels, description, owner, not_before, expires, destroy_after,
             primary_version, min_protect, min_process, revision, created, updated, tenant,
-            rotation_period, next_rotation, import_only)
+            rotation_period, next_rotation, import_only, max_operations)
          VALUES (:id, :uid, :key_type, :purpose, :signature_algorithms, :encryption_algorithms,
             :protection_floor, :backend, :labels, :description, :owner, :not_before, :expires, :destroy_after,
             :primary, :min_protect, :min_process, :revision, :created, :updated, :tenant,
-            :rotation_period, :next_rotation, :import_only)",
+            :rotation_period, :next_rotation, :import_only, :max_operations)",
         named_params! {
             ":id": key.id.as_str(),
             ":uid": key.uid.as_bytes(),
@@ -87,6 +88,7 @@ pub(super) fn insert_key(transaction: &Transaction<'_>, key: &Key) -> Result<(),
             ":rotation_period": key.rotation_period.map(span),
             ":next_rotation": key.next_rotation.map(millis),
             ":import_only": key.import_only,
+            ":max_operations": key.max_operations.map(|most| signed(most.get())),
         },
     )?;
     for alias in &key.aliases {
@@ -147,9 +149,9 @@ pub(super) fn update_version(
     Ok(())
 }
 
-/// SQLite has no unsigned numbers; revisions stay far below the sign.
-pub(super) fn signed(revision: u64) -> i64 {
-    i64::try_from(revision).unwrap_or(i64::MAX)
+/// SQLite has no unsigned numbers; what is counted stays far below the sign.
+pub(super) fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 pub(super) fn insert_version(
@@ -211,6 +213,9 @@ pub(super) fn key(row: &Row<'_>) -> Result<Key, Error> {
         tenant: row.get("tenant")?,
         not_before: row.get::<_, Option<i64>>("not_before")?.map(time),
         expires: row.get::<_, Option<i64>>("expires")?.map(time),
+        max_operations: row
+            .get::<_, Option<i64>>("max_operations")?
+            .and_then(|most| NonZeroU64::new(most.unsigned_abs())),
         destroy_after: Duration::from_millis(u64::try_from(destroy_after).unwrap_or_default()),
         rotation_period: row
             .get::<_, Option<i64>>("rotation_period")?
@@ -254,6 +259,7 @@ pub(super) fn version(key_type: KeyType, row: &Row<'_>) -> Result<Arc<Version>, 
         key,
         public_key,
         check_value,
+        operations: row.get::<_, i64>("operations")?.unsigned_abs(),
         created: time(row.get("created")?),
         generated: row.get::<_, Option<i64>>("generated")?.map(time),
         compromised: row.get::<_, Option<i64>>("compromised")?.map(time),

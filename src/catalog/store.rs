@@ -31,6 +31,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("sql/0005_cryptography.sql")),
     M::up(include_str!("sql/0006_import_jobs.sql")),
     M::up(include_str!("sql/0007_home.sql")),
+    M::up(include_str!("sql/0008_operations.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 

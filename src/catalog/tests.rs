@@ -8,7 +8,7 @@ mod requests;
 mod restore;
 mod rotation;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU64, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use skms_backend::{KeyRef, KeyType, Pin, ProtectionLevel, PublicKey, SignatureAlgorithm};
@@ -51,6 +51,7 @@ fn version() -> Version {
         key: Some(KeyRef { tag, key_type: KeyType::EcP256, blob: Bytes::new(), pin: None }),
         public_key: None,
         check_value: None,
+        operations: 0,
         created: SystemTime::now(),
         generated: None,
         compromised: None,
@@ -79,6 +80,7 @@ fn key(name: &str) -> Key {
         tenant: None,
         not_before: Some(now),
         expires: None,
+        max_operations: None,
         destroy_after: Duration::from_secs(86_400),
         rotation_period: None,
         next_rotation: None,

@@ -92,7 +92,7 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum Call {
     #[command(subcommand)]
-    Keys(keys::Command),
+    Keys(Box<keys::Command>),
     Sign(sign::Args),
     Verify(verify::Args),
     Encrypt(encrypt::Args),
@@ -186,7 +186,7 @@ fn dispatch(
             // many files, other threads read and write them.
             started(runtime::Builder::new_current_thread().enable_all().build())?.block_on(async {
                 match *call {
-                    Call::Keys(command) => keys::run(command, &mut context).await,
+                    Call::Keys(command) => keys::run(*command, &mut context).await,
                     Call::Sign(args) => sign::run(args, &mut context).await,
                     Call::Verify(args) => verify::run(args, &mut context).await,
                     Call::Encrypt(args) => encrypt::run(args, &mut context).await,

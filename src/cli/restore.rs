@@ -58,7 +58,7 @@ struct View {
     worse: Vec<String>,
     /// Keys and versions that the backup does not know.
     kept: Vec<String>,
-    /// Keys that only decrypt until they are rotated.
+    /// Keys that only decrypt and verify until they are rotated.
     to_rotate: Vec<String>,
 }
 
@@ -134,6 +134,6 @@ fn summary(view: &View) -> String {
     list("taken out of use since the backup", made_up_for);
     list("stays as it is here", worse);
     list("not in the backup, kept", kept);
-    list("only decrypts until you rotate it", to_rotate);
+    list("only decrypts and verifies until you rotate it", to_rotate);
     text
 }

@@ -1,6 +1,7 @@
 //! Making a key.
 
 use std::{
+    num::NonZeroU64,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -50,6 +51,8 @@ pub struct Create {
     pub not_before: Option<SystemTime>,
     /// From this time on it does not sign.
     pub expires: Option<SystemTime>,
+    /// How often each version may protect something; `None`: as often as is safe.
+    pub max_operations: Option<NonZeroU64>,
     /// How long a version stays restorable after its destruction was scheduled.
     pub destroy_after: Duration,
     /// How often the gateway is to rotate it.
@@ -268,6 +271,7 @@ pub(super) fn new_key(
         tenant,
         not_before: request.not_before,
         expires: request.expires,
+        max_operations: request.max_operations,
         destroy_after: request.destroy_after,
         rotation_period: request.rotation_period,
         next_rotation: request
@@ -307,6 +311,7 @@ pub(super) fn pending(
         key: Some(skms_backend::KeyRef { tag, key_type, blob: bytes::Bytes::new(), pin: None }),
         public_key: None,
         check_value: None,
+        operations: 0,
         created: SystemTime::now(),
         generated: None,
         compromised: None,

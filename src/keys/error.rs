@@ -126,13 +126,15 @@ pub enum Error {
     /// No backend takes over keys that it did not make.
     #[error("no backend takes over keys that it did not make")]
     NoAdoption,
-    /// The version has encrypted as many messages as is safe.
-    #[error("version {version} of the key `{key}` has encrypted as many messages as is safe; rotate the key")]
+    /// The version has done as much as it may, or as is safe.
+    #[error("version {version} of the key `{key}` was given all of its {most} operations; rotate the key")]
     UsedUp {
         /// The key.
         key: KeyId,
         /// The version.
         version: u32,
+        /// How many they are.
+        most: u64,
     },
     /// No backend gives so many random bytes, protected so well.
     #[error("no backend{} gives so many random bytes", floor.map_or_else(String::new, |floor| format!(" with protection level {} or better", floor.name())))]

@@ -12,6 +12,16 @@ use crate::model::BadValue;
 pub struct Limits {
     /// The longest message of a unary call, in bytes.
     pub message_bytes: usize,
+    /// The most items of a batch.
+    pub batch_items: usize,
+    /// The longest data key, and the most random bytes.
+    pub random_bytes: usize,
+    /// The most labels of a key.
+    pub labels: usize,
+    /// The longest name of a label, in bytes.
+    pub label_key_bytes: usize,
+    /// The longest value of a label, in bytes.
+    pub label_value_bytes: usize,
     /// The longest that a device call may take, whatever the client asked for.
     #[serde(with = "humantime_serde")]
     pub operation_timeout: Duration,
@@ -30,12 +40,6 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The most labels of a key.
-    pub const LABELS: usize = 64;
-    /// The longest name of a label, in bytes.
-    pub const LABEL_KEY_BYTES: usize = 63;
-    /// The longest value of a label, in bytes.
-    pub const LABEL_VALUE_BYTES: usize = 256;
     /// The most aliases of a key.
     pub const ALIASES: usize = 16;
     /// The longest description, in bytes.
@@ -55,10 +59,6 @@ impl Limits {
     /// The longest signature that is looked at, in bytes: many times that of
     /// RSA-4096, and more than twice that of SLH-DSA-SHA2-128s.
     pub const SIGNATURE_BYTES: usize = 16 * 1024;
-    /// The most items of a batch.
-    pub const BATCH_ITEMS: usize = 1000;
-    /// The longest data key, and the most random bytes.
-    pub const RANDOM_BYTES: usize = 1024;
     /// The longest key that is derived, in bytes.
     pub const DERIVED_KEY_BYTES: usize = 1024;
     /// The longest salt that it is derived with, in bytes.
@@ -86,6 +86,8 @@ impl Limits {
     pub const SUBJECT_NAMES: usize = 100;
     /// The longest of them, in bytes.
     pub const SUBJECT_NAME_BYTES: usize = 512;
+    /// The highest limit of operations per version: what every JSON reader takes.
+    pub const OPERATIONS: u64 = 1 << 53;
     /// That time where the creator of a key does not say.
     pub const DESTROY_AFTER_DEFAULT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
     /// The longest such time: ten years.
@@ -96,11 +98,15 @@ impl Limits {
     /// The values that cannot work.
     #[must_use]
     pub fn bad_values(&self) -> Vec<BadValue> {
-        let (least, most) = (MESSAGE_BYTES.start(), MESSAGE_BYTES.end());
-        let message = (!MESSAGE_BYTES.contains(&self.message_bytes)).then(|| {
-            let problem = format!("must be {least} to {most} bytes, not `{}`", self.message_bytes);
-            BadValue::new("limits.message_bytes", problem)
-        });
+        let bytes = " bytes";
+        let counts = [
+            count("limits.message_bytes", self.message_bytes, MESSAGE_BYTES, bytes),
+            count("limits.batch_items", self.batch_items, BATCH_ITEMS, ""),
+            count("limits.random_bytes", self.random_bytes, RANDOM_BYTES, bytes),
+            count("limits.labels", self.labels, LABELS, ""),
+            count("limits.label_key_bytes", self.label_key_bytes, LABEL_KEY_BYTES, bytes),
+            count("limits.label_value_bytes", self.label_value_bytes, LABEL_VALUE_BYTES, bytes),
+        ];
         let operation = BadValue::unless_span("limits.operation_timeout", self.operation_timeout);
         let generate = BadValue::unless_span("limits.generate_timeout", self.generate_timeout);
         let destroy = least_span(
@@ -113,7 +119,8 @@ impl Limits {
         let lifetime = (!IMPORT_JOB_LIFETIME.contains(&self.import_job_lifetime)).then(|| {
             BadValue::new("limits.import_job_lifetime", "must be at least `1s` and at most `30days`")
         });
-        [message, operation, generate, destroy, rotate, lifetime].into_iter().flatten().collect()
+        let spans = [operation, generate, destroy, rotate, lifetime];
+        counts.into_iter().chain(spans).flatten().collect()
     }
 }
 
@@ -121,6 +128,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_bytes: 64 * 1024,
+            batch_items: 1000,
+            random_bytes: 1024,
+            labels: 64,
+            label_key_bytes: 63,
+            label_value_bytes: 256,
             operation_timeout: Duration::from_secs(30),
             generate_timeout: Duration::from_secs(120),
             min_destroy_scheduled_duration: Duration::from_secs(24 * 60 * 60),
@@ -129,6 +141,12 @@ impl Default for Limits {
             import_job_lifetime: Duration::from_secs(3 * 24 * 60 * 60),
         }
     }
+}
+
+fn count(field: &'static str, value: usize, range: RangeInclusive<usize>, unit: &str) -> Option<BadValue> {
+    let (least, most) = (range.start(), range.end());
+    let problem = || format!("must be {least} to {most}{unit}, not `{value}`");
+    (!range.contains(&value)).then(|| BadValue::new(field, problem()))
 }
 
 /// A least value is itself at least a second, and leaves something to choose.
@@ -144,6 +162,15 @@ fn least_span(field: &'static str, value: Duration, most: Duration) -> Option<Ba
 /// Every call holds its messages in memory, so larger ones would let few callers
 /// take it all. Bulk data is for envelope encryption, not for the gateway.
 const MESSAGE_BYTES: RangeInclusive<usize> = 1..=1024 * 1024;
+/// A batch is bounded by its bytes as well.
+const BATCH_ITEMS: RangeInclusive<usize> = 1..=10_000;
+/// A device is busy with many for long.
+const RANDOM_BYTES: RangeInclusive<usize> = 1..=16 * 1024;
+/// All of them fit into the largest message that makes a key.
+const LABELS: RangeInclusive<usize> = 0..=128;
+/// Their names are the grammar of filters and policies as well.
+const LABEL_KEY_BYTES: RangeInclusive<usize> = 1..=63;
+const LABEL_VALUE_BYTES: RangeInclusive<usize> = 1..=256;
 /// Nobody wraps by hand within less than a second; and a wrapping key that lies about for
 /// longer than a month is a key that nobody looks after.
 const IMPORT_JOB_LIFETIME: RangeInclusive<Duration> =

@@ -38,15 +38,16 @@ impl Keyring {
     /// # Errors
     /// What the gate refuses.
     pub async fn list(&self, call: &Call, request: List) -> Result<Page, Error> {
-        let (catalog, gate) = (self.catalog.clone(), self.gate.clone());
+        let keyring = self.clone();
         self.gate
             .admit(call, Action::ListKeys, Subject::Gateway, move |permit| async move {
                 let order = request.order;
-                let (keys, more) = catalog.page(order, request.after.as_ref(), request.limit, |key| {
-                    (request.show_destroyed || key.state() != State::Destroyed)
-                        && request.filter.accepts(key)
-                        && permit.may(Action::GetKey, key)
-                });
+                let (keys, more) =
+                    keyring.catalog.page(order, request.after.as_ref(), request.limit, |key| {
+                        (request.show_destroyed || key.state() != State::Destroyed)
+                            && request.filter.accepts(key)
+                            && permit.may(Action::GetKey, key)
+                    });
                 let next = keys.last().filter(|_| more).map(|key| Place::of(key, order.by));
                 let unreachable = permit
                     .backends()
@@ -55,7 +56,8 @@ impl Keyring {
                     })
                     .map(|info| info.name().clone())
                     .collect();
-                let keys = keys.into_iter().map(|key| Shown::new(&gate, key)).collect();
+                let keys =
+                    keys.into_iter().map(|key| Shown::new(&keyring.gate, keyring.counted(key))).collect();
                 Ok(Page { keys, next, unreachable })
             })
             .await

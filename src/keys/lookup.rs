@@ -36,14 +36,14 @@ impl Keyring {
     /// The key or the version does not exist; what the gate refuses.
     pub async fn show(&self, call: &Call, name: &KeyId, version: u32) -> Result<Shown, Error> {
         let (found, subject) = self.find(name);
-        let gate = self.gate.clone();
+        let keyring = self.clone();
         self.gate
             .admit(call, Action::GetKey, subject, move |_| async move {
                 let key = known(found)?;
                 if version != 0 && key.version(version).is_none() {
                     return Err(Error::VersionNotFound { key: key.id.clone(), version });
                 }
-                Ok(Shown::new(&gate, key))
+                Ok(Shown::new(&keyring.gate, keyring.counted(key)))
             })
             .await
     }

@@ -8,6 +8,7 @@
 mod adopt;
 mod amend;
 mod batch;
+mod blocks;
 mod create;
 mod crypto;
 mod csr;
@@ -18,6 +19,7 @@ mod intent;
 mod limits;
 mod list;
 mod lookup;
+mod operations;
 mod permissions;
 mod placement;
 mod public;
@@ -75,6 +77,7 @@ pub struct Keyring {
     started: SystemTime,
     at_work: intent::AtWork,
     nonces: Arc<crypto::Nonces>,
+    operations: Arc<blocks::Blocks>,
 }
 
 /// A key as it was looked up: before it is known whether the caller may know.
@@ -91,6 +94,7 @@ impl Keyring {
             started: SystemTime::now(),
             at_work: intent::AtWork::default(),
             nonces: Arc::default(),
+            operations: Arc::default(),
         }
     }
 

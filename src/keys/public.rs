@@ -1,6 +1,6 @@
 //! Giving out the public half of a key, and listing its versions.
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
 use skms_backend::PublicKey;
 
@@ -34,6 +34,8 @@ pub struct ListVersions {
 /// A page of versions.
 #[derive(Debug)]
 pub struct VersionPage {
+    /// How often each of them may protect something.
+    pub limit: Option<NonZeroU64>,
     /// The versions, the newest first.
     pub versions: Vec<Arc<Version>>,
     /// The last version of this page; `None` on the last page.
@@ -71,9 +73,10 @@ impl Keyring {
     /// There is no such key; what the gate refuses.
     pub async fn list_versions(&self, call: &Call, request: ListVersions) -> Result<VersionPage, Error> {
         let (found, subject) = self.find(&request.key);
+        let keyring = self.clone();
         self.gate
             .admit(call, Action::GetKey, subject, move |_| async move {
-                let key = known(found)?;
+                let key = keyring.counted(known(found)?);
                 let mut versions: Vec<_> = key
                     .versions
                     .iter()
@@ -86,7 +89,7 @@ impl Keyring {
                 let more = versions.len() > request.limit;
                 versions.truncate(request.limit);
                 let next = versions.last().filter(|_| more).map(|version| version.number);
-                Ok(VersionPage { versions, next })
+                Ok(VersionPage { limit: key.max_operations, versions, next })
             })
             .await
     }

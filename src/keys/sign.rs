@@ -85,7 +85,7 @@ impl Keyring {
         let (Some(device), Some(key_ref)) = (permit.device(&version.backend), &version.key) else {
             return Err(Error::BackendGone { backend: version.backend.clone() });
         };
-        permit.charge(Work::Sign, &key, version.protection_level)?;
+        self.protects(permit, Work::Sign, &key, version).await?;
         let ctx = permit.context(self.limits.operation_timeout);
         let sign = async |input| {
             let answer = device.sign(key_ref, usage.algorithm, vec![input], &ctx).await.pop();

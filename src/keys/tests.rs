@@ -118,6 +118,7 @@ fn create(name: &str) -> Create {
         import_only: false,
         not_before: None,
         expires: None,
+        max_operations: None,
         destroy_after: Duration::from_secs(86_400),
         rotation_period: None,
         next_rotation: None,

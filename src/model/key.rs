@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZeroU64,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -142,6 +143,9 @@ pub struct Key {
     pub not_before: Option<SystemTime>,
     /// From this time on it does not sign.
     pub expires: Option<SystemTime>,
+    /// How often each version may protect something; `None`: as often as is safe.
+    #[serde(default)]
+    pub max_operations: Option<NonZeroU64>,
     /// How long a version stays restorable after its destruction was scheduled.
     pub destroy_after: Duration,
     /// How often the gateway rotates it by itself; `None`: never.
@@ -244,6 +248,10 @@ pub struct Version {
     /// What tells a secret key, which has no public half, from every other.
     #[serde(default)]
     pub check_value: Option<CheckValue>,
+    /// How many operations it was given, where they are counted: what is left of the last
+    /// of them is not done yet.
+    #[serde(default)]
+    pub operations: u64,
     /// When it was asked for.
     pub created: SystemTime,
     /// When its material was made.
@@ -281,6 +289,7 @@ impl Key {
             tenant: None,
             not_before: None,
             expires: None,
+            max_operations: None,
             destroy_after: Duration::from_secs(86_400),
             rotation_period: None,
             next_rotation: None,
@@ -308,6 +317,7 @@ impl Version {
             key: None,
             public_key: None,
             check_value: None,
+            operations: 0,
             created: SystemTime::UNIX_EPOCH,
             generated: None,
             compromised: None,

@@ -35,6 +35,7 @@ pub(super) fn digest(key: &Key) -> [u8; 32] {
         import_only: _,
         not_before: _,
         expires: _,
+        max_operations: _,
         destroy_after: _,
         rotation_period: _,
         next_rotation: _,

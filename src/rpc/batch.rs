@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, stream::FuturesOrdered};
 
 use super::status;
 use crate::{
-    keys::{Call, Error, Keyring, Limits},
+    keys::{Call, Error, Keyring},
     model::{Action, KeyId, Reason},
     proto,
 };
@@ -156,8 +156,9 @@ impl Batch<'_> {
             let why = "required: the items of the batch";
             return Err(Error::invalid("requests", Reason::FieldRequired, why));
         };
-        if items > Limits::BATCH_ITEMS {
-            let why = format!("{items} items are more than the limit of {}", Limits::BATCH_ITEMS);
+        let most = self.keyring.limits().batch_items;
+        if items > most {
+            let why = format!("{items} items are more than the limit of {most}");
             return Err(Error::invalid("requests", Reason::FieldInvalid, why));
         }
         self.keyring.charge_items(self.call, count)

@@ -1,6 +1,6 @@
 //! From the nouns of the gateway to the messages of the protocol.
 
-use std::time::SystemTime;
+use std::{num::NonZeroU64, time::SystemTime};
 
 use skms_backend::{EncryptionAlgorithm, ProtectionLevel, SignatureAlgorithm};
 
@@ -58,11 +58,12 @@ fn versions(key: &Key, view: View) -> Vec<proto::KeyVersion> {
     key.versions
         .iter()
         .filter(|version| view.version == 0 || version.number == view.version)
-        .map(|shown| version(shown))
+        .map(|shown| version(shown, key.max_operations))
         .collect()
 }
 
-pub(super) fn version(version: &Version) -> proto::KeyVersion {
+/// A version of a key whose versions may do so many operations each.
+pub(super) fn version(version: &Version, most: Option<NonZeroU64>) -> proto::KeyVersion {
     proto::KeyVersion {
         version: version.number,
         state: state(version.state).into(),
@@ -79,8 +80,8 @@ pub(super) fn version(version: &Version) -> proto::KeyVersion {
         generate_time: version.generated.map(Into::into),
         destroy_time: version.destroys.map(Into::into),
         destroy_event_time: version.destroyed.map(Into::into),
-        operation_count: 0,
-        operation_limit: 0,
+        operation_count: version.operations,
+        operation_limit: most.map_or(0, NonZeroU64::get),
         failure_reason: String::new(),
         attestation: None,
     }
@@ -113,7 +114,7 @@ fn params(key: &Key) -> proto::KeyParams {
         import_only: key.import_only,
         not_before_time: key.not_before.map(Into::into),
         expire_time: key.expires.map(Into::into),
-        max_operations_per_version: 0,
+        max_operations_per_version: key.max_operations.map_or(0, NonZeroU64::get),
         aliases: key.aliases.iter().map(ToString::to_string).collect(),
         description: key.description.clone(),
     }

@@ -241,7 +241,7 @@ impl Fields {
 
     pub(super) fn no_context(&mut self, context: &[u8]) {
         if !context.is_empty() {
-            let why = "only ML-DSA and SLH-DSA take a context";
+            let why = "no key here takes a context: ML-DSA keys sign with the empty one, others have none";
             self.fail("context", Reason::ParameterNotApplicable, why);
         }
     }
@@ -336,10 +336,14 @@ impl Fields {
         }
     }
 
-    pub(super) fn labels(&mut self, field: &str, labels: BTreeMap<String, String>) -> Labels {
-        if labels.len() > Limits::LABELS {
-            let description =
-                format!("{} labels are more than the limit of {}", labels.len(), Limits::LABELS);
+    pub(super) fn labels(
+        &mut self,
+        field: &str,
+        labels: BTreeMap<String, String>,
+        limits: &Limits,
+    ) -> Labels {
+        if labels.len() > limits.labels {
+            let description = format!("{} labels are more than the limit of {}", labels.len(), limits.labels);
             self.fail(field, Reason::FieldInvalid, description);
             return labels;
         }
@@ -348,17 +352,19 @@ impl Fields {
         let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._/-".contains(byte);
         for (name, value) in &labels {
             let bytes = name.as_bytes();
-            if bytes.len() > Limits::LABEL_KEY_BYTES
+            if bytes.len() > limits.label_key_bytes
                 || !outer(bytes.first())
                 || !outer(bytes.last())
                 || !bytes.iter().all(inner)
             {
-                let grammar = "a label's name is 1 to 63 of `[a-z0-9._/-]` and begins and ends with a \
-                               letter or a digit";
+                let grammar = format!(
+                    "a label's name is 1 to {} of `[a-z0-9._/-]` and begins and ends with a letter or a digit",
+                    limits.label_key_bytes
+                );
                 self.fail(field, Reason::FieldInvalid, grammar);
             }
-            if value.len() > Limits::LABEL_VALUE_BYTES {
-                let limit = format!("a label's value has at most {} bytes", Limits::LABEL_VALUE_BYTES);
+            if value.len() > limits.label_value_bytes {
+                let limit = format!("a label's value has at most {} bytes", limits.label_value_bytes);
                 self.fail(field, Reason::FieldInvalid, limit);
             }
         }

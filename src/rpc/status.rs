@@ -204,10 +204,15 @@ fn metadata(error: &Error) -> HashMap<String, String> {
         }
         Error::RotationNotSupported { key } => vec![("keyId", key.to_string())],
         Error::JobNotFound { job } | Error::JobExpired { job } => vec![("importJob", job.to_string())],
-        Error::BelowMinimum { key, version, .. }
-        | Error::UsedUp { key, version }
-        | Error::DecryptsOnly { key, version } => {
+        Error::BelowMinimum { key, version, .. } | Error::DecryptsOnly { key, version } => {
             vec![("keyId", key.to_string()), ("version", version.to_string())]
+        }
+        Error::UsedUp { key, version, most } => {
+            vec![
+                ("keyId", key.to_string()),
+                ("version", version.to_string()),
+                ("operationLimit", most.to_string()),
+            ]
         }
         Error::ProtectionUnsatisfiable { key_type, .. } => vec![("keyType", key_type.to_string())],
         Error::NotOffered { backend, .. } | Error::BackendGone { backend } => {
@@ -267,7 +272,7 @@ fn precondition(error: &Error) -> Option<(&'static str, String)> {
 fn quota_subject(error: &Error) -> String {
     match error {
         Error::Backend { backend, .. } => format!("backend:{backend}"),
-        Error::UsedUp { key, version } => format!("key:{key}/{version}"),
+        Error::UsedUp { key, version, .. } => format!("key:{key}/{version}"),
         error => exceeded(error).map_or("gateway", |exceeded| exceeded.limit.name()).to_owned(),
     }
 }
@@ -284,11 +289,12 @@ const fn exceeded(error: &Error) -> Option<&Exceeded> {
 fn log(error: &Error, code: Code) {
     let told = chain(error);
     match code {
-        // Told by the metrics, and by the audit log once; a flood of calls must not
+        // Told before, by the metrics, or by the audit log once; a flood of calls must not
         // become one of lines.
         _ if matches!(
             error,
-            Error::Gate { source: GateError::RateLimited { .. } | GateError::Audit { .. } }
+            Error::UsedUp { .. }
+                | Error::Gate { source: GateError::RateLimited { .. } | GateError::Audit { .. } }
         ) =>
         {
             tracing::debug!("{told}");

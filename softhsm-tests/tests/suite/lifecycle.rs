@@ -7,11 +7,13 @@
 //! | `destroy` | the end of material: on time, with a device away, through crashes |
 //! | `schedule` | rotations that nobody asks for |
 //! | `said` | minimums, other names, times |
+//! | `limit` | how often a version may protect something |
 //! | `histories` | random histories through crashes, held against a model |
 //! | `model` | the rules once more, as simple as can be |
 
 mod destroy;
 mod histories;
+mod limit;
 mod model;
 mod said;
 mod schedule;

@@ -10,7 +10,7 @@ use tonic::Code;
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus};
 use tonic_reflection::pb::{v1, v1alpha};
 
-use crate::ask::{PROGRAM, create};
+use crate::ask::{PROGRAM, create, outcome, sign};
 
 #[tokio::test]
 async fn backends_are_listed_in_placement_order_with_what_they_can_do() {
@@ -61,16 +61,18 @@ async fn backends_are_listed_in_placement_order_with_what_they_can_do() {
 
 #[tokio::test]
 async fn the_server_says_which_limits_hold() {
-    let home = Home::software(PROGRAM).configured("[limits]\nmessage_bytes = 1000\n");
+    let limits = "[limits]\nmessage_bytes = 1000\nbatch_items = 3\nrandom_bytes = 16\nlabels = 2\n\
+                  label_key_bytes = 4\nlabel_value_bytes = 5\n";
+    let home = Home::software(PROGRAM).configured(limits);
     let gateway = home.start();
     let info = gateway.client().await.server_info().await.unwrap();
     assert_eq!(info.version, env!("CARGO_PKG_VERSION"));
     let span = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
     let expected = proto::Limits {
         max_message_bytes: 1000,
-        max_labels: 64,
-        max_label_key_bytes: 63,
-        max_label_value_bytes: 256,
+        max_labels: 2,
+        max_label_key_bytes: 4,
+        max_label_value_bytes: 5,
         max_aliases: 16,
         max_description_bytes: 1024,
         max_page_size: 1000,
@@ -79,9 +81,9 @@ async fn the_server_says_which_limits_hold() {
         max_reference_bytes: 256,
         max_filter_bytes: 1_024,
         max_signature_bytes: 16_384,
-        max_batch_items: 1_000,
+        max_batch_items: 3,
         max_batch_bytes: 4_194_304,
-        max_random_bytes: 1_024,
+        max_random_bytes: 16,
         max_derived_key_bytes: 1_024,
         max_hkdf_salt_bytes: 1_024,
         max_hkdf_info_bytes: 1_024,
@@ -103,6 +105,7 @@ async fn the_server_says_which_limits_hold() {
         max_rotation_period: span(315_619_200),
         max_operation_duration: span(30),
         max_generate_duration: span(120),
+        max_operations_per_version: 1 << 53,
     };
     assert_eq!(info.limits, Some(expected));
     assert_eq!(info.key_types, KeyType::ALL.map(KeyType::name));
@@ -112,6 +115,37 @@ async fn the_server_says_which_limits_hold() {
     let again = home.start().client().await.server_info().await.unwrap();
     assert_eq!(again.instance_id, info.instance_id);
     assert_ne!(again.start_time, info.start_time);
+}
+
+#[tokio::test]
+async fn the_limits_of_the_configuration_are_those_that_refuse() {
+    let limits = "[limits]\nbatch_items = 3\nrandom_bytes = 2000\nlabels = 2\nlabel_key_bytes = 4\n\
+                  label_value_bytes = 5\n";
+    let home = Home::software(PROGRAM).configured(limits);
+    let gateway = home.start();
+    let client = gateway.client().await;
+    let labelled = |id: &str, labels: &[(&str, &str)]| {
+        let labels = labels.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+        proto::CreateKeyRequest { metadata: labels.collect(), ..create("ec-p256", id, "soft") }
+    };
+    client.create_key(labelled("fits", &[("a", ""), ("name", "value")])).await.unwrap();
+    for (labels, why) in [
+        (&[("a", ""), ("b", ""), ("c", "")][..], "3 labels are more than the limit of 2"),
+        (&[("names", "")], "a label's name is 1 to 4 of"),
+        (&[("a", "values")], "a label's value has at most 5 bytes"),
+    ] {
+        let refused = client.create_key(labelled("other", labels)).await.unwrap_err();
+        let failure = refused.failure().unwrap();
+        assert_eq!(failure.code, Code::InvalidArgument);
+        assert!(failure.message.contains(why), "{}", failure.message);
+    }
+    let random = |length_bytes| proto::GenerateRandomRequest { length_bytes, ..Default::default() };
+    assert_eq!(client.generate_random(random(2000)).await.unwrap().data.len(), 2000);
+    assert_eq!(outcome(&client.generate_random(random(2001)).await), "InvalidArgument FIELD_INVALID");
+    let batch =
+        |items| proto::BatchSignRequest { requests: vec![sign("fits", "text"); items], ..Default::default() };
+    assert_eq!(client.batch_sign(batch(3)).await.unwrap().results.len(), 3);
+    assert_eq!(outcome(&client.batch_sign(batch(4)).await), "InvalidArgument FIELD_INVALID");
 }
 
 #[tokio::test]

@@ -96,6 +96,12 @@ fn end_counters(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
          SELECT tag, ?1 FROM kept.versions WHERE tag IS NOT NULL UNION SELECT tag, ?1 FROM kept.nonces",
         [home::END],
     )?;
+    transaction.execute(
+        "UPDATE main.versions AS own SET operations = ?1
+         WHERE key_id IN (SELECT id FROM main.keys WHERE max_operations IS NOT NULL)
+           AND EXISTS (SELECT 1 FROM kept.versions AS k WHERE k.key_id = own.key_id AND k.number = own.number)",
+        [home::END],
+    )?;
     Ok(())
 }
 

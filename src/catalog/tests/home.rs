@@ -81,3 +81,49 @@ async fn a_count_that_is_missing_or_damaged_is_no_reason_to_go_on() {
         assert_eq!(next(&shelf, fresh).await, 10..20, "{damage:?}");
     }
 }
+
+/// A catalog with a key of which each version may do a hundred operations, ten of which
+/// were given out.
+async fn counted() -> (Shelf, KeyTag) {
+    let shelf = Shelf::new();
+    let catalog = shelf.open();
+    let limited = Key { max_operations: NonZeroU64::new(100), ..key("k") };
+    let tag = newest(&*create(&catalog, limited).await);
+    assert_eq!(catalog.reserve_operations(tag, 10).await.unwrap(), 0..10);
+    assert_eq!(catalog.lookup(&id("k")).unwrap().versions[0].operations, 10);
+    drop(catalog);
+    (shelf, tag)
+}
+
+#[tokio::test]
+async fn operations_are_given_out_once_up_to_the_limit() {
+    let (shelf, tag) = counted().await;
+    let catalog = shelf.open();
+    let etag = catalog.lookup(&id("k")).unwrap().etag();
+    assert_eq!(catalog.reserve_operations(tag, 10).await.unwrap(), 10..20);
+    // What was not used comes back, but for what others have gone past.
+    catalog.return_operations(tag, 3..10).await.unwrap();
+    catalog.return_operations(tag, 15..20).await.unwrap();
+    assert_eq!(catalog.reserve_operations(tag, 90).await.unwrap(), 15..100);
+    assert!(catalog.reserve_operations(tag, 1).await.unwrap().is_empty());
+    let key = catalog.lookup(&id("k")).unwrap();
+    assert_eq!((key.etag(), key.versions[0].operations), (etag, 100));
+    let free = newest(&*create(&catalog, self::key("free")).await);
+    assert_eq!(catalog.reserve_operations(free, 1000).await.unwrap(), 0..1000, "nothing bounds it");
+    let missing = catalog.reserve_operations(KeyTag::random().unwrap(), 1).await;
+    assert!(matches!(missing, Err(Error::KeyMissing)), "{missing:?}");
+}
+
+#[tokio::test]
+async fn a_copy_or_an_older_file_has_no_operations_left() {
+    let (shelf, tag) = counted().await;
+    let older = std::fs::read(shelf.config().path).unwrap();
+    let copy = Shelf::new();
+    std::fs::create_dir_all(copy.config().path.parent().unwrap()).unwrap();
+    std::fs::copy(shelf.config().path, copy.config().path).unwrap();
+    std::fs::copy(beside(&shelf), beside(&copy)).unwrap();
+    assert!(copy.open().reserve_operations(tag, 1).await.unwrap().is_empty());
+    assert_eq!(shelf.open().reserve_operations(tag, 10).await.unwrap(), 10..20);
+    std::fs::write(shelf.config().path, older).unwrap();
+    assert!(shelf.open().reserve_operations(tag, 1).await.unwrap().is_empty());
+}

@@ -53,6 +53,8 @@ async fn into_an_empty_place_comes_everything_and_no_counter_goes_on() {
     create(&catalog, named("a", &["b"])).await;
     let used = create_on_device(&catalog, "used").await;
     let unused = create_on_device(&catalog, "unused").await;
+    let limited = Key { max_operations: NonZeroU64::new(1000), ..key("limited") };
+    let limited = newest(&*create(&catalog, limited).await);
     assert_eq!(catalog.reserve_nonces(used, 10, MOST).await.unwrap(), 0..10);
     let pending = newest(&*begin(&catalog, key("pending")).await);
     let anchor = Anchor {
@@ -70,7 +72,8 @@ async fn into_an_empty_place_comes_everything_and_no_counter_goes_on() {
 
     let place = Shelf::new();
     let restored = bring(&place, &kept, RestorePlace::Empty).unwrap();
-    assert_eq!((restored.keys, restored.to_rotate), (3, vec!["unused".to_owned(), "used".to_owned()]));
+    let to_rotate = ["limited", "unused", "used"].map(str::to_owned).to_vec();
+    assert_eq!((restored.keys, restored.to_rotate), (4, to_rotate));
     assert!(ask::<i64>(&place, "SELECT revision FROM catalog") > revision);
     let catalog = place.open();
     assert_eq!(catalog.instance(), instance);
@@ -81,6 +84,7 @@ async fn into_an_empty_place_comes_everything_and_no_counter_goes_on() {
     for tag in [used, unused] {
         assert!(catalog.reserve_nonces(tag, 10, MOST).await.unwrap().is_empty());
     }
+    assert!(catalog.reserve_operations(limited, 1).await.unwrap().is_empty());
     // Nothing but the catalog is there, and it is the owner's alone.
     drop(catalog);
     let left = std::fs::read_dir(place.config().path.parent().unwrap()).unwrap();

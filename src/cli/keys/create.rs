@@ -63,6 +63,10 @@ pub(in crate::cli) struct Args {
     /// The key does not sign from this time on: RFC 3339, or +DURATION from now
     #[arg(long, value_name = "TIME")]
     expires: Option<Time>,
+    /// How often each version may sign, encrypt or otherwise protect something
+    /// [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 53))]
+    max_operations: Option<u64>,
     /// How often the gateway rotates the key by itself, such as 90days [default: never]
     #[arg(long, value_name = "DURATION")]
     rotation_period: Option<Span>,
@@ -145,6 +149,7 @@ pub(super) fn request(args: &Args) -> Result<CreateKeyRequest, Error> {
             backend: args.backend.clone().unwrap_or_default(),
             not_before_time: args.not_before.map(|time| time.0),
             expire_time: args.expires.map(|time| time.0),
+            max_operations_per_version: args.max_operations.unwrap_or_default(),
             rotation_period: args.rotation_period.map(|span| span.0),
             next_rotation_time: args.next_rotation.map(|time| time.0),
             destroy_scheduled_duration: args.destroy_after.map(|span| span.0),
@@ -194,6 +199,7 @@ mod tests {
             "--description=for wages",
             "--not-before=2026-01-01T00:00:00Z",
             "--expires=2027-01-01T01:00:00+01:00",
+            "--max-operations=1000",
             "--rotation-period=90days",
             "--next-rotation=2026-02-01T00:00:00Z",
             "--destroy-after=7days",
@@ -217,6 +223,7 @@ mod tests {
                 description: "for wages".into(),
                 not_before_time: Some(Timestamp { seconds: 1_767_225_600, nanos: 0 }),
                 expire_time: Some(Timestamp { seconds: 1_798_761_600, nanos: 0 }),
+                max_operations_per_version: 1000,
                 rotation_period: Some(prost_types::Duration { seconds: 90 * 86_400, nanos: 0 }),
                 next_rotation_time: Some(Timestamp { seconds: 1_769_904_000, nanos: 0 }),
                 destroy_scheduled_duration: Some(prost_types::Duration { seconds: 7 * 86_400, nanos: 0 }),
@@ -241,6 +248,7 @@ mod tests {
             ("--expires=tomorrow", "a time is"),
             ("--expires=+tomorrow", "+tomorrow"),
             ("--request-id=1", "UUID"),
+            ("--max-operations=0", "1..="),
         ] {
             let error = parse(&["ec-p256", argument]).unwrap_err();
             assert!(error.contains(part), "{argument}: {error}");

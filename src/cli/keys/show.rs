@@ -54,6 +54,10 @@ fn details(key: KeyResponse) -> String {
     let params = metadata.params.clone().unwrap_or_default();
     let algorithms: Vec<_> =
         params.signature_algorithms.iter().map(|algorithm| name::<SignatureAlgorithm>(*algorithm)).collect();
+    let most = match params.max_operations_per_version {
+        0 => String::new(),
+        most => format!("{most} of each version"),
+    };
     let mut text = text::details([
         ("ID", key.id),
         ("TYPE", metadata.key_type.clone()),
@@ -73,6 +77,7 @@ fn details(key: KeyResponse) -> String {
         ("UPDATED", text::time(metadata.update_time.as_ref())),
         ("NOT BEFORE", text::time(params.not_before_time.as_ref())),
         ("EXPIRES", text::time(params.expire_time.as_ref())),
+        ("AT MOST", most),
         ("ROTATED NEXT", text::time(params.next_rotation_time.as_ref())),
         ("DESTROYED AT", text::time(metadata.destroy_time.as_ref())),
         ("ETAG", metadata.etag),
@@ -102,10 +107,18 @@ pub(super) fn versions(versions: Vec<KeyVersion>) -> String {
                 name_if_set::<ProtectionLevel>(version.protection_level),
                 name_if_set::<KeyOrigin>(version.origin),
                 text::time(version.create_time.as_ref()),
-                version.failure_reason,
+                remark(version.failure_reason, version.operation_count, version.operation_limit),
             ]
         }),
     )
+}
+
+fn remark(failure: String, count: u64, limit: u64) -> String {
+    match limit {
+        0 => failure,
+        _ if !failure.is_empty() => failure,
+        _ => format!("{count} of {limit} operations"),
+    }
 }
 
 /// A PEM document, line by line as it came, and one line end behind it.
@@ -131,9 +144,15 @@ mod tests {
     #[test]
     fn one_key_in_detail() {
         let mut key = fake::key("payroll");
-        key.metadata.as_mut().unwrap().versions =
-            vec![KeyVersion { version: 1, state: 9, ..Default::default() }];
+        key.metadata.as_mut().unwrap().versions = vec![KeyVersion {
+            version: 1,
+            state: 9,
+            operation_count: 7,
+            operation_limit: 10,
+            ..Default::default()
+        }];
         let text = details(key);
+        assert!(text.contains("  7 of 10 operations\n"), "{text}");
         assert!(text.starts_with("ID           payroll\nTYPE         ec-p256\n"), "{text}");
         assert!(text.contains("\n1        compromised  -"), "{text}");
         assert!(text.ends_with("\n\n-----BEGIN PUBLIC KEY-----\n"), "{text}");

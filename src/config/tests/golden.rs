@@ -150,6 +150,14 @@ const MISTAKES: &[(&str, &str)] = &[
         "[limits]\nmessage_bytes = 1048577\n",
         "x.toml:2: `limits.message_bytes`: must be 1 to 1048576 bytes, not `1048577`",
     ),
+    (
+        "[limits]\nbatch_items = 0\nrandom_bytes = 16385\nlabels = 129\nlabel_key_bytes = 64\nlabel_value_bytes = 0\n",
+        "x.toml:2: `limits.batch_items`: must be 1 to 10000, not `0`\n\
+         x.toml:3: `limits.random_bytes`: must be 1 to 16384 bytes, not `16385`\n\
+         x.toml:4: `limits.labels`: must be 0 to 128, not `129`\n\
+         x.toml:5: `limits.label_key_bytes`: must be 1 to 63 bytes, not `64`\n\
+         x.toml:6: `limits.label_value_bytes`: must be 1 to 256 bytes, not `0`",
+    ),
     ("[limits]\nmessage_bytes = -1\n", "x.toml:2: `limits.message_bytes`: must be a whole number, not `-1`"),
     (
         "[limits]\nmessage_bytes = 1e6\n",

@@ -12,13 +12,13 @@ use skms_backend::{
 use super::{
     Aad, Ready, asked,
     envelope::{Envelope, Header, Suite},
-    fits, fits_device, of_device, only,
+    fits_device, of_device, only,
 };
 use crate::{
     gate::{Permit, Work},
     keys::{
         Error, Keyring,
-        sign::{may_sign, named},
+        sign::{is_for, may_sign, named},
         verify::may_process,
     },
     model::{Key, Origin, Purpose, Reason, Version},
@@ -66,8 +66,8 @@ impl Keyring {
         (plaintext, aad): (&Bytes, &Aad),
         fields: Fields,
     ) -> Result<Sealed, Error> {
-        fits(key, asked.version, Purpose::EncryptDecrypt)?;
         let version = Arc::clone(may_sign(key, asked.version, SystemTime::now())?);
+        is_for(key, Purpose::EncryptDecrypt)?;
         let algorithm = chosen(key, asked.algorithm, fields)?;
         permit.note(|facts| {
             facts.algorithm = Some(algorithm.name());
@@ -78,7 +78,7 @@ impl Keyring {
         });
         let ciphertext = if algorithm.is_rsa_oaep() {
             no_aad(aad, fields)?;
-            permit.charge(Work::Verify, key, version.protection_level)?;
+            self.protects(permit, Work::Verify, key, &version).await?;
             oaep(&version, algorithm, plaintext, fields)?
         } else {
             self.authenticated(permit, key, &version, algorithm, (plaintext, aad), fields).await?
@@ -102,7 +102,7 @@ impl Keyring {
             return Err(Error::DecryptsOnly { key: key.id.clone(), version: version.number });
         }
         let ready = Ready::of(permit, version)?;
-        permit.charge(Work::Cipher, key, version.protection_level)?;
+        self.protects(permit, Work::Cipher, key, version).await?;
         let ctx = permit.context(self.limits.operation_timeout);
         let mut tries = 0;
         loop {
@@ -156,7 +156,7 @@ impl Keyring {
         (ciphertext, aad): (&Bytes, &Aad),
         fields: Fields,
     ) -> Result<Opened, Error> {
-        fits(key, asked_for.version, Purpose::EncryptDecrypt)?;
+        decrypts(key, asked_for)?;
         permit.note(|facts| {
             facts.input_bytes = Some(ciphertext.len());
             facts.context_names = aad.names().map(str::to_owned).collect();
@@ -189,6 +189,15 @@ impl Keyring {
             Err(error) => Err(of_device(&version, error)),
         }
     }
+}
+
+/// Refuses a key that is for something else; but what is out of use says so first, as
+/// everywhere. Which version is meant the ciphertext says, where the key is for that.
+fn decrypts(key: &Key, asked_for: Asked) -> Result<(), Error> {
+    is_for(key, Purpose::EncryptDecrypt).or_else(|other| {
+        may_process(key, named(key, asked_for.version)?, asked_for.accept_compromised)?;
+        Err(other)
+    })
 }
 
 /// A ciphertext of AES, taken apart and held against the key.

@@ -8,10 +8,13 @@ use bytes::Bytes;
 use skms_backend::{Class, Hash, ProtectionLevel, PublicKey, Secret};
 use zeroize::Zeroizing;
 
-use super::{Ready, asked, fits, of_device};
+use super::{Ready, asked, of_device};
 use crate::{
     gate::Work,
-    keys::{Call, Error, Keyring, known, sign::may_sign},
+    keys::{
+        Call, Error, Keyring, known,
+        sign::{is_for, may_sign},
+    },
     model::{Action, Key, KeyId, Purpose, Reason},
 };
 
@@ -65,12 +68,12 @@ impl Keyring {
             Some(_) => Vec::new(),
             None => vec![(Action::DeriveRawSecret, subject.clone())],
         };
-        let limit = self.limits.operation_timeout;
+        let keyring = self.clone();
         self.gate
             .admit_all(call, Action::DeriveSharedSecret, subject, also, move |permit| async move {
                 let key = known(found)?;
-                fits(&key, request.version, Purpose::KeyAgreement)?;
                 let version = may_sign(&key, request.version, SystemTime::now())?;
+                is_for(&key, Purpose::KeyAgreement)?;
                 permit.note(|facts| {
                     facts.algorithm = Some(key.key_type.name());
                     facts.version = Some(version.number);
@@ -86,8 +89,8 @@ impl Keyring {
                     let what = "agreeing on secrets".to_owned();
                     return Err(Error::NotOffered { backend: version.backend.clone(), what });
                 };
-                permit.charge(Work::Agree, &key, version.protection_level)?;
-                let ctx = permit.context(limit);
+                keyring.protects(&permit, Work::Agree, &key, version).await?;
+                let ctx = permit.context(keyring.limits.operation_timeout);
                 let agreed = asked(|| agreement.agree(&ready.key, &peer, &ctx)).await;
                 let raw = agreed.map_err(|error| match error.class() {
                     Class::Caller => unfit(),

@@ -6,10 +6,14 @@ use aws_lc_rs::constant_time;
 use bytes::Bytes;
 use skms_backend::{Operation, ProtectionLevel};
 
-use super::{Ready, asked, fits, fits_mac, of_device, only};
+use super::{Ready, asked, fits_mac, of_device, only};
 use crate::{
     gate::{Permit, Work},
-    keys::{Call, Error, Keyring, known, sign::may_sign, verify::candidates},
+    keys::{
+        Call, Error, Keyring, known,
+        sign::{is_for, may_sign},
+        verify::candidates,
+    },
     model::{Action, Key, KeyId, Purpose, State, Version},
 };
 
@@ -73,10 +77,12 @@ impl Keyring {
         self.gate
             .admit(call, Action::GenerateMac, subject, move |permit| async move {
                 let key = known(found)?;
-                fits(&key, request.version, Purpose::Mac)?;
                 let version = Arc::clone(may_sign(&key, request.version, SystemTime::now())?);
+                is_for(&key, Purpose::Mac)?;
                 note(&permit, &key, &request.message, Some(&version));
-                let mac = keyring.mac(&permit, &key, &version, &request.message).await?;
+                fits_mac(&permit, &version, &request.message)?;
+                keyring.protects(&permit, Work::Cipher, &key, &version).await?;
+                let mac = keyring.mac(&permit, &version, &request.message).await?;
                 Ok(MacMade { version: version.number, protection_level: version.protection_level, mac, key })
             })
             .await
@@ -95,11 +101,14 @@ impl Keyring {
         self.gate
             .admit_all(call, Action::VerifyMac, subject, also, move |permit| async move {
                 let key = known(found)?;
-                fits(&key, request.version, Purpose::Mac)?;
+                let candidates = candidates(&key, request.version, request.accept_compromised)?;
+                is_for(&key, Purpose::Mac)?;
                 note(&permit, &key, &request.message, None);
                 let mut matched = None;
-                for version in candidates(&key, request.version, request.accept_compromised)? {
-                    let mac = keyring.mac(&permit, &key, version, &request.message).await?;
+                for version in candidates {
+                    fits_mac(&permit, version, &request.message)?;
+                    permit.charge(Work::Cipher, &key, version.protection_level)?;
+                    let mac = keyring.mac(&permit, version, &request.message).await?;
                     if constant_time::verify_slices_are_equal(&mac, &request.mac).is_ok() {
                         matched = Some((version.number, version.state));
                         break;
@@ -111,16 +120,8 @@ impl Keyring {
             .await
     }
 
-    async fn mac(
-        &self,
-        permit: &Permit,
-        key: &Key,
-        version: &Version,
-        message: &Bytes,
-    ) -> Result<Bytes, Error> {
+    async fn mac(&self, permit: &Permit, version: &Version, message: &Bytes) -> Result<Bytes, Error> {
         let ready = Ready::of(permit, version)?;
-        fits_mac(permit, version, message)?;
-        permit.charge(Work::Cipher, key, version.protection_level)?;
         let ctx = permit.context(self.limits.operation_timeout);
         let (device, at, ctx) = (&ready.device, &ready.key, &ctx);
         let ask = || async move { only(device.mac(at, vec![message.clone()], ctx).await, Operation::Mac) };

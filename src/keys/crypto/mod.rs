@@ -38,14 +38,10 @@ pub use self::{
     random::{Random, RandomMade},
     reencrypt::{ReEncrypt, ReEncrypted},
 };
-use super::{
-    Error, Violation,
-    sign::{is_for, named},
-    verify::may_process,
-};
+use super::{Error, Violation};
 use crate::{
     gate::Permit,
-    model::{Key, Purpose, Reason, Version},
+    model::{Reason, Version},
 };
 
 /// A version on its device, ready to be asked.
@@ -87,15 +83,6 @@ pub(super) fn only<T>(
 ) -> Result<T, skms_backend::Error> {
     let nothing = || Err(skms_backend::Error::new(Class::Broken, operation));
     answers.into_iter().next().unwrap_or_else(nothing)
-}
-
-/// Refuses a key that is for something else; but what is out of use says so first, as
-/// everywhere.
-fn fits(key: &Key, number: u32, wanted: Purpose) -> Result<(), Error> {
-    is_for(key, wanted).or_else(|other| {
-        may_process(key, named(key, number)?, true)?;
-        Err(other)
-    })
 }
 
 /// Refuses what is longer than one call to the device of a version takes.

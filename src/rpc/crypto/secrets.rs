@@ -19,7 +19,7 @@ impl Service {
         use proto::generate_data_key_request::Aad as P;
         let mut fields = Fields::default();
         let key = fields.required_key_id("key_id", &request.key_id);
-        let length = length(&mut fields, request.size);
+        let length = length(&mut fields, request.size, self.keyring.limits().random_bytes);
         let mode = mode(&mut fields, request.plaintext_mode, &request.recipient_public_key);
         if let (Some(length), Some(PlaintextMode::Wrap(recipient))) = (length, &mode) {
             let most = EncryptionAlgorithm::RsaOaepSha256.oaep_max_bytes(recipient.key_type());
@@ -56,7 +56,8 @@ impl Service {
         request: &proto::GenerateRandomRequest,
     ) -> Result<proto::GenerateRandomResponse, Error> {
         let mut fields = Fields::default();
-        let length = bytes(&mut fields, "length_bytes", request.length_bytes, Limits::RANDOM_BYTES);
+        let length =
+            bytes(&mut fields, "length_bytes", request.length_bytes, self.keyring.limits().random_bytes);
         let floor = fields.protection("protection_level", request.protection_level);
         let backend = fields.backend("backend", &request.backend);
         let parsed = (|| Some(Random { length: length?, floor: floor?, backend: backend? }))();
@@ -183,14 +184,18 @@ fn bytes(fields: &mut Fields, field: &str, number: u32, most: usize) -> Option<u
     Some(number)
 }
 
-fn length(fields: &mut Fields, size: Option<proto::generate_data_key_request::Size>) -> Option<usize> {
+fn length(
+    fields: &mut Fields,
+    size: Option<proto::generate_data_key_request::Size>,
+    most: usize,
+) -> Option<usize> {
     use proto::generate_data_key_request::Size;
     match size {
         None => {
             fields.fail("size", Reason::FieldRequired, "set `length_bytes` or `key_type`");
             None
         }
-        Some(Size::LengthBytes(number)) => bytes(fields, "length_bytes", number, Limits::RANDOM_BYTES),
+        Some(Size::LengthBytes(number)) => bytes(fields, "length_bytes", number, most),
         Some(Size::KeyType(name)) => {
             let length = name.parse::<KeyType>().ok().and_then(KeyType::secret_bytes);
             if length.is_none() {

@@ -205,7 +205,7 @@ fn change(
         seen.push(path);
         let field = format!("metadata.{path}");
         match path {
-            LABELS => change.labels = Some(fields.labels(&field, metadata.labels.clone())),
+            LABELS => change.labels = Some(fields.labels(&field, metadata.labels.clone(), limits)),
             DESCRIPTION => {
                 fields.at_most(&field, params.description.len(), Limits::DESCRIPTION_BYTES);
                 change.description = Some(params.description.clone());

@@ -1,5 +1,7 @@
 //! CreateKey, GetKey and RotateKey.
 
+use std::num::NonZeroU64;
+
 use skms_backend::{KeyType, SignatureAlgorithm};
 
 use super::Service;
@@ -94,7 +96,7 @@ pub(super) fn like(
         "" => Some(None),
         id => fields.key_id("key_id", id).map(Some),
     };
-    let labels = fields.labels("metadata", request.metadata);
+    let labels = fields.labels("metadata", request.metadata, limits);
     let params = request.params.unwrap_or_default();
     let aliases = fields.aliases("params.aliases", id.as_ref().and_then(Option::as_ref), &params.aliases);
     let purpose = purpose(fields, key_type, params.purpose);
@@ -134,7 +136,10 @@ pub(super) fn like(
         let why = "every version of such a key is imported";
         fields.fail("params.rotation_period", Reason::ParameterNotApplicable, why);
     }
-    fields.not_built("params.max_operations_per_version", params.max_operations_per_version != 0);
+    if params.max_operations_per_version > Limits::OPERATIONS {
+        let why = format!("must be at most {}; 0 is no limit", Limits::OPERATIONS);
+        fields.fail("params.max_operations_per_version", Reason::FieldInvalid, why);
+    }
     let export = fields.known("params.export_policy", params.export_policy);
     fields.not_built("params.export_policy", export == Some(proto::ExportPolicy::Wrapped));
     Some(Create {
@@ -151,6 +156,7 @@ pub(super) fn like(
         import_only: params.import_only,
         not_before: not_before?,
         expires: expires?,
+        max_operations: NonZeroU64::new(params.max_operations_per_version),
         destroy_after: destroy_after?,
         rotation_period: rotation_period?,
         next_rotation: next_rotation?,

@@ -7,7 +7,7 @@ use prost::Message;
 use super::Service;
 use crate::{
     keys::{Call, Error, Limits, List, ListVersions, Shown},
-    model::{Place, Reason},
+    model::{Place, Reason, Version},
     proto,
     rpc::{
         convert::{self, View},
@@ -71,7 +71,8 @@ impl Service {
         let filter = filter(&mut fields, &request.filter);
         let parsed = (|| Some(ListVersions { key: key?, limit: limit?, after: after?, filter: filter? }))();
         let listed = self.keyring.list_versions(call, fields.finish(parsed)?).await?;
-        let versions = listed.versions.iter().map(|version| (version.number, convert::version(version)));
+        let written = |version: &Version| convert::version(version, listed.limit);
+        let versions = listed.versions.iter().map(|version| (version.number, written(version)));
         let (versions, cut) = fitting(versions);
         let next = cut.or(listed.next);
         Ok(proto::ListKeyVersionsResponse {

@@ -138,7 +138,7 @@ fn spoiled_params() -> Vec<Row> {
         ),
         (
             "a limit of operations",
-            |p| p.max_operations_per_version = 1,
+            |p| p.max_operations_per_version = (1 << 53) + 1,
             "FIELD_INVALID params.max_operations_per_version",
         ),
         (

@@ -50,7 +50,8 @@ pub(in crate::cli) struct Args {
     /// Make a new version of the key `--id`, which is there
     #[arg(long, requires = "id", conflicts_with_all = [
         "labels", "algorithms", "purpose", "encryption_algorithms", "backend", "protection", "aliases",
-        "description", "not_before", "expires", "rotation_period", "destroy_after", "validate_only",
+        "description", "not_before", "expires", "max_operations", "rotation_period", "destroy_after",
+        "validate_only",
     ])]
     new_version: bool,
     /// Make the new version, and leave the primary where it is
