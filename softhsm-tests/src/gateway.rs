@@ -220,8 +220,7 @@ impl Home {
     pub fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         if let Some(token) = &self.softhsm {
-            let (name, value) = token.env();
-            command.env(name, value);
+            command.envs(token.envs());
         }
         // Many gateways run side by side, and none may take the port of another.
         command.env("SKMS__ADMIN__LISTEN", "127.0.0.1:0");

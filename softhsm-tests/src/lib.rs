@@ -10,6 +10,7 @@
     reason = "this library is used by tests only, and a test that fails panics"
 )]
 
+pub mod chaos;
 pub mod conformance;
 pub mod gateway;
 pub mod idp;

@@ -26,6 +26,8 @@ use std::{
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use crate::chaos::Chaos;
+
 mod alone;
 mod objects;
 mod tool;
@@ -41,6 +43,8 @@ pub struct SoftHsm {
     module: PathBuf,
     label: String,
     serial: String,
+    /// What stands before it.
+    chaos: Option<Chaos>,
     _owned: Option<TempDir>,
 }
 
@@ -91,7 +95,8 @@ impl SoftHsm {
         }
         fs::write(directory.join(CONF), conf).unwrap();
 
-        let mut token = Self { directory, module, label, serial: String::new(), _owned: Some(owned) };
+        let mut token =
+            Self { directory, module, label, serial: String::new(), chaos: None, _owned: Some(owned) };
         let (so_pin, pin) = (token.so_pin(), token.pin());
         token.util(&["--init-token", "--free", "--label", &token.label, "--so-pin", &so_pin, "--pin", &pin]);
         token.serial = token.read_serial();
@@ -105,16 +110,43 @@ impl SoftHsm {
             module: find_module(),
             label: fs::read_to_string(directory.join(LABEL)).unwrap(),
             serial: String::new(),
+            chaos: None,
             _owned: None,
         };
         token.serial = token.read_serial();
         token
     }
 
+    /// A new token whose module fails on command.
+    ///
+    /// # Panics
+    /// With the command that installs SoftHSM where it is missing, and with the one that
+    /// builds the module.
+    #[must_use]
+    pub fn chaotic() -> Self {
+        let token = Self::new();
+        Self { chaos: Some(Chaos::before(&token.module)), ..token }
+    }
+
+    /// What has it fail.
+    ///
+    /// # Panics
+    /// Where it is not [`Self::chaotic`].
+    #[must_use]
+    pub fn chaos(&self) -> &Chaos {
+        self.chaos.as_ref().unwrap()
+    }
+
     /// What a process that opens the library must have in its environment.
     #[must_use]
     pub fn env(&self) -> (&'static str, OsString) {
         ("SOFTHSM2_CONF", self.conf().into_os_string())
+    }
+
+    /// What the gateway must have in its environment.
+    pub(crate) fn envs(&self) -> Vec<(&'static str, OsString)> {
+        let chaos = self.chaos.iter().flat_map(Chaos::env);
+        [self.env()].into_iter().chain(chaos).collect()
     }
 
     /// The library.
@@ -171,7 +203,7 @@ impl SoftHsm {
     pub fn config(&self) -> String {
         format!(
             "module = \"{}\"\ntoken = \"label:{}\"\npin = \"file:{}\"\n",
-            self.module.display(),
+            self.chaos.as_ref().map_or_else(|| self.module.clone(), |_| Chaos::module()).display(),
             self.label,
             self.pin_file().display()
         )

@@ -170,8 +170,17 @@ fn accept(
     if recipe.optional.allowed_mechanisms {
         demanded.push(Attribute::AllowedMechanisms(mechanisms));
     }
+    if let Some(length) = key_type.secret_bytes() {
+        demanded.push(Attribute::ValueLen((length as u64).into()));
+    }
     confirm(link, made.hidden, &demanded, operation)?;
     judge(token, link, made.hidden, (class(key_type), recipe.duty()), operation)?;
+    if operation == Operation::Generate {
+        let told = link.session.get_attributes(made.hidden, &[AttributeType::Local]);
+        if told.map_err(device(operation))?.contains(&Attribute::Local(false)) {
+            return Err(broken("the token says that it did not make the key", operation));
+        }
+    }
     let Some(public) = made.public else {
         return check_value(&link.session, made.hidden, key_type).map(Pin::Secret);
     };

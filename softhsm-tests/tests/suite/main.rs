@@ -14,6 +14,7 @@ mod ask;
 mod away;
 mod backups;
 mod batch;
+mod chaos;
 mod command_line;
 mod conformance;
 mod crash;

@@ -259,7 +259,7 @@ fn proofs_are_made_in_one_place() {
 }
 
 #[test]
-fn no_crate_is_unsafe_and_all_have_the_lints_of_the_workspace() {
+fn no_crate_but_one_is_unsafe_and_all_have_the_lints_of_the_workspace() {
     let workspace: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
     let unsafe_code = &workspace["workspace"]["lints"]["rust"]["unsafe_code"];
     assert_eq!(unsafe_code.as_str(), Some("forbid"), "Cargo.toml: workspace.lints.rust.unsafe_code");

@@ -1,0 +1,32 @@
+//! A token that fails on command, before a real gateway.
+//!
+//! | read | for |
+//! |---|---|
+//! | `altered` | attributes that the token changes in silence |
+
+mod altered;
+
+use skms::client::Client;
+use skms_tests::{chaos::Chaos, gateway::Home, softhsm::SoftHsm};
+
+use crate::ask::PROGRAM;
+
+/// A home whose backend `hsm` fails on command.
+fn home() -> Home {
+    Home::with(PROGRAM, Some(SoftHsm::chaotic()))
+}
+
+fn chaos(home: &Home) -> &Chaos {
+    home.softhsm().unwrap().chaos()
+}
+
+/// How many objects the token has, whoever made them.
+fn objects(home: &Home) -> usize {
+    home.softhsm().unwrap().object_files()
+}
+
+/// Makes sure that no key of this name is there.
+async fn demand_no_key(client: &Client, id: &str) {
+    let missing = client.get_key(crate::ask::full(id)).await;
+    assert_eq!(crate::ask::outcome(&missing), "NotFound KEY_NOT_FOUND", "{id}");
+}
