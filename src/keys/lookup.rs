@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Availability, Call, Error, Keyring, known};
+use bytes::Bytes;
+use skms_backend::{Attestation, Class};
+use tracing::debug;
+
+use super::{Availability, Call, Error, Keyring, crypto::asked, known, sign::named};
 use crate::{
-    gate::Gate,
+    gate::{Gate, Permit, Work},
     model::{Action, Key, KeyId},
 };
 
@@ -16,6 +20,8 @@ pub struct Shown {
     /// Whether the backend of its primary version answers; `None` before the
     /// first probe.
     pub availability: Option<Availability>,
+    /// What its device says of a version, where it was asked.
+    pub attestation: Option<(u32, Attestation)>,
 }
 
 impl Shown {
@@ -25,26 +31,86 @@ impl Shown {
             Some(info) => info.probed().map(|probed| probed.availability),
             None => Some(Availability::Unavailable),
         };
-        Self { key, availability }
+        Self { key, availability, attestation: None }
     }
 }
 
+/// What to show of a key.
+#[derive(Clone, Debug)]
+pub struct Show {
+    /// The id or an alias of the key.
+    pub key: KeyId,
+    /// One of its versions, or 0.
+    pub version: u32,
+    /// Whether the device is asked for a statement about the version; 0 is the primary.
+    pub attest: Attest,
+}
+
+/// Whether a device is asked for a statement about a key.
+#[derive(Clone, Debug)]
+pub enum Attest {
+    /// It is not asked.
+    No,
+    /// It is, and what keeps it from answering is no error.
+    IfItCan,
+    /// It is, and the statement has this challenge in it.
+    Challenged(Bytes),
+}
+
 impl Keyring {
-    /// Shows a key. `version` must be one of its versions, or 0.
+    /// Shows a key.
     ///
     /// # Errors
-    /// The key or the version does not exist; what the gate refuses.
-    pub async fn show(&self, call: &Call, name: &KeyId, version: u32) -> Result<Shown, Error> {
-        let (found, subject) = self.find(name);
+    /// The key or the version does not exist; the device makes no statements, or failed,
+    /// where it was challenged; what the gate refuses.
+    pub async fn show(&self, call: &Call, request: Show) -> Result<Shown, Error> {
+        let (found, subject) = self.find(&request.key);
         let keyring = self.clone();
         self.gate
-            .admit(call, Action::GetKey, subject, move |_| async move {
+            .admit(call, Action::GetKey, subject, move |permit| async move {
                 let key = known(found)?;
-                if version != 0 && key.version(version).is_none() {
-                    return Err(Error::VersionNotFound { key: key.id.clone(), version });
+                if request.version != 0 && key.version(request.version).is_none() {
+                    return Err(Error::VersionNotFound { key: key.id.clone(), version: request.version });
                 }
-                Ok(Shown::new(&keyring.gate, keyring.counted(key)))
+                let attestation = match request.attest {
+                    Attest::No => None,
+                    Attest::IfItCan => {
+                        let told = keyring.attested(&permit, &key, request.version, &[]).await;
+                        told.inspect_err(|error| debug!(key = %key.id, %error, "no statement about the key"))
+                            .ok()
+                    }
+                    Attest::Challenged(challenge) => {
+                        Some(keyring.attested(&permit, &key, request.version, &challenge).await?)
+                    }
+                };
+                Ok(Shown { attestation, ..Shown::new(&keyring.gate, keyring.counted(key)) })
             })
             .await
+    }
+
+    /// What the device says of a version, with its number.
+    async fn attested(
+        &self,
+        permit: &Permit,
+        key: &Key,
+        number: u32,
+        challenge: &[u8],
+    ) -> Result<(u32, Attestation), Error> {
+        let version = named(key, number)?;
+        let state = || Error::State { key: key.id.clone(), version: version.number, state: version.state };
+        let key_ref = version.key.as_ref().filter(|_| version.generated.is_some()).ok_or_else(state)?;
+        let backend = || version.backend.clone();
+        let device =
+            permit.device(&version.backend).ok_or_else(|| Error::BackendGone { backend: backend() })?;
+        let not_offered = || Error::NotOffered { backend: backend(), what: "attesting such keys".to_owned() };
+        let attesting = device.attestation().ok_or_else(not_offered)?;
+        permit.charge(Work::Sign, key, version.protection_level)?;
+        let ctx = permit.context(self.limits.operation_timeout);
+        let told = asked(|| attesting.attest(key_ref, challenge, &ctx)).await;
+        let told = told.map_err(|source| match source.class() {
+            Class::Unsupported => not_offered(),
+            _ => Error::Backend { backend: backend(), source },
+        })?;
+        Ok((version.number, told))
     }
 }

@@ -47,7 +47,7 @@ pub use self::{
     import::{CreateImportJob, Import, ImportJobShown, Material, Wrapped},
     limits::Limits,
     list::{List, Page},
-    lookup::Shown,
+    lookup::{Attest, Show, Shown},
     permissions::Permission,
     public::{ListVersions, Public, VersionPage},
     rotate::Rotate,

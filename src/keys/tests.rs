@@ -90,6 +90,10 @@ fn id(name: &str) -> KeyId {
     name.parse().unwrap()
 }
 
+fn shown(name: &str) -> Show {
+    Show { key: id(name), version: 0, attest: Attest::No }
+}
+
 fn call(patience: Duration) -> Call {
     Call {
         caller: auth::Caller::sample("test", "admin", &["admin"], None),
@@ -211,7 +215,7 @@ async fn closing_waits_for_a_key_that_is_being_made_and_admits_no_other() {
     world.begins(Operation::Generate).await;
     let gate = world.gate.clone();
     let closing = tokio::spawn(async move { gate.close().await });
-    while world.keyring.show(&call(LONG), &id("k"), 0).await.is_ok() {
+    while world.keyring.show(&call(LONG), shown("k")).await.is_ok() {
         tokio::task::yield_now().await;
     }
     let refused = world.keyring.create(&call(LONG), create("other")).await.unwrap_err();

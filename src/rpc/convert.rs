@@ -39,7 +39,7 @@ pub(super) fn key(shown: &Shown, view: View) -> proto::KeyResponse {
             destroy_time: key.destroys().map(Into::into),
             params: Some(params(key)),
             allowed_operations: key.purpose.operations().iter().map(|&name| name.to_owned()).collect(),
-            versions: versions(key, view),
+            versions: versions(shown, view),
             availability: availability(shown.availability).into(),
             public_key_sha256: public_key
                 .map(|public_key| public_key.sha256().to_vec())
@@ -51,14 +51,23 @@ pub(super) fn key(shown: &Shown, view: View) -> proto::KeyResponse {
     }
 }
 
-fn versions(key: &Key, view: View) -> Vec<proto::KeyVersion> {
+fn versions(shown: &Shown, view: View) -> Vec<proto::KeyVersion> {
+    let Shown { key, attestation, .. } = shown;
     if !view.full {
         return Vec::new();
     }
     key.versions
         .iter()
         .filter(|version| view.version == 0 || version.number == view.version)
-        .map(|shown| version(shown, key.max_operations))
+        .map(|shown| {
+            let told = attestation.as_ref().filter(|(number, _)| *number == shown.number);
+            let attestation = told.map(|(_, told)| proto::Attestation {
+                format: told.format.to_owned(),
+                statement: told.statement.clone(),
+                cert_chain_der: told.certificates.clone(),
+            });
+            proto::KeyVersion { attestation, ..version(shown, key.max_operations) }
+        })
         .collect()
 }
 

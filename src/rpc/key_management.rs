@@ -74,7 +74,7 @@ impl KeyManagement for Service {
         request: Request<proto::GetKeyRequest>,
     ) -> Result<Response<proto::KeyResponse>, Status> {
         let (call, request) = opened(request)?;
-        closed(&call, self.get(&call, &request).await)
+        closed(&call, self.get(&call, request).await)
     }
 
     async fn list_keys(

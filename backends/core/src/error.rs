@@ -29,11 +29,13 @@ pub enum Operation {
     Agree,
     /// Giving random bytes.
     Random,
+    /// Attesting a key.
+    Attest,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Open,
         Self::Probe,
         Self::Generate,
@@ -46,6 +48,7 @@ impl Operation {
         Self::Mac,
         Self::Agree,
         Self::Random,
+        Self::Attest,
     ];
 
     /// A word for logs and metrics.
@@ -64,6 +67,7 @@ impl Operation {
             Self::Mac => "mac",
             Self::Agree => "agree",
             Self::Random => "random",
+            Self::Attest => "attest",
         }
     }
 }

@@ -61,7 +61,7 @@ pub use workers::{Cost, Device, Observer, Workers, WorkersConfig, WorkersStatus}
 /// Every call takes an [`OpContext`] with its deadline: a call that is late
 /// answers [`Class::Timeout`] at its deadline, whatever the device does.
 ///
-/// Optional powers (key agreement, adoption; attestation and wrapping inside the device
+/// Optional powers (key agreement, adoption, attestation; wrapping inside the device
 /// to come) are traits of their own, reached through this one. There is no `verify`: public
 /// keys are verified in software ([`PublicKey::verify`]).
 #[async_trait::async_trait]
@@ -169,6 +169,9 @@ pub trait KeyBackend: Send + Sync {
     /// The power to take over keys that it did not make, where the device has it.
     fn adoption(&self) -> Option<&dyn KeyAdoption>;
 
+    /// The power to say of a key, so that others can check it, that the device holds it.
+    fn attestation(&self) -> Option<&dyn KeyAttestation>;
+
     /// Stops taking work, finishes what was accepted, and closes every context.
     async fn close(&self);
 }
@@ -183,4 +186,29 @@ pub trait KeyAgreement: Send + Sync {
     /// # Errors
     /// [`Class::Caller`] when `peer` is of another type, or a point of small order.
     async fn agree(&self, key: &KeyRef, peer: &PublicKey, ctx: &OpContext) -> Result<Secret, Error>;
+}
+
+/// The power to attest keys.
+#[async_trait::async_trait]
+pub trait KeyAttestation: Send + Sync {
+    /// A signed statement about a key, with `challenge` in it: at most
+    /// [`CHALLENGE_BYTES`], so that whoever chose it knows that the statement is new.
+    ///
+    /// # Errors
+    /// [`Class::Unsupported`] where the device keeps the key and does not use it itself.
+    async fn attest(&self, key: &KeyRef, challenge: &[u8], ctx: &OpContext) -> Result<Attestation, Error>;
+}
+
+/// The longest challenge in a statement: a digest of SHA-256.
+pub const CHALLENGE_BYTES: usize = 32;
+
+/// A statement of a device about a key that it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attestation {
+    /// The name of the format.
+    pub format: &'static str,
+    /// The statement, in that format.
+    pub statement: Bytes,
+    /// The certificates of the key that signed it, each in DER, its own first.
+    pub certificates: Vec<Bytes>,
 }

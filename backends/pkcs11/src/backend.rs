@@ -10,8 +10,9 @@ use cryptoki::{
 };
 use skms_backend::{
     Capabilities, Class, Cost, DecryptInput, DeviceIdentity, EncryptInput, Encrypted, EncryptionAlgorithm,
-    Error, FoundKey, GeneratedKey, KeyAdoption, KeyAgreement, KeyBackend, KeyRef, KeySpec, KeyTag, Observer,
-    OpContext, Operation, Secret, Selector, SignInput, Signature, SignatureAlgorithm, Workers, WorkersStatus,
+    Error, FoundKey, GeneratedKey, KeyAdoption, KeyAgreement, KeyAttestation, KeyBackend, KeyRef, KeySpec,
+    KeyTag, Observer, OpContext, Operation, Secret, Selector, SignInput, Signature, SignatureAlgorithm,
+    Workers, WorkersStatus,
 };
 use tracing::{info, warn};
 
@@ -282,6 +283,10 @@ impl KeyBackend for Pkcs11Backend {
 
     fn adoption(&self) -> Option<&dyn KeyAdoption> {
         Some(self)
+    }
+
+    fn attestation(&self) -> Option<&dyn KeyAttestation> {
+        None
     }
 
     async fn close(&self) {

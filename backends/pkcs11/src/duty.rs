@@ -36,7 +36,8 @@ impl Duty {
             | Operation::Find
             | Operation::Destroy
             | Operation::Import
-            | Operation::Random => None,
+            | Operation::Random
+            | Operation::Attest => None,
         }
     }
 }

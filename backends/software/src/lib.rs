@@ -20,9 +20,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use skms_backend::{
     Capabilities, Class, Cost, DecryptInput, EncryptInput, Encrypted, EncryptionAlgorithm, Error, FoundKey,
-    GeneratedKey, KeyAdoption, KeyAgreement, KeyBackend, KeyRef, KeySpec, KeyTag, Observer, OpContext,
-    Operation, PublicKey, RootKey, Secret, Selector, SignInput, Signature, SignatureAlgorithm, Usage,
-    Workers, WorkersStatus,
+    GeneratedKey, KeyAdoption, KeyAgreement, KeyAttestation, KeyBackend, KeyRef, KeySpec, KeyTag, Observer,
+    OpContext, Operation, PublicKey, RootKey, Secret, Selector, SignInput, Signature, SignatureAlgorithm,
+    Usage, Workers, WorkersStatus,
 };
 
 mod capabilities;
@@ -256,6 +256,10 @@ impl KeyBackend for SoftwareBackend {
     }
 
     fn adoption(&self) -> Option<&dyn KeyAdoption> {
+        None
+    }
+
+    fn attestation(&self) -> Option<&dyn KeyAttestation> {
         None
     }
 

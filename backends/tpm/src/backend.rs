@@ -5,16 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use skms_backend::{
-    Capabilities, Class, Cost, DecryptInput, EncryptInput, Encrypted, EncryptionAlgorithm, Error, FoundKey,
-    GeneratedKey, KeyAdoption, KeyAgreement, KeyBackend, KeyRef, KeySpec, KeyTag, Observer, OpContext,
-    Operation, PublicKey, SaltedKey, Secret, Selector, SignInput, Signature, SignatureAlgorithm, Usage,
-    Workers, WorkersStatus,
+    Attestation, CHALLENGE_BYTES, Capabilities, Class, Cost, DecryptInput, EncryptInput, Encrypted,
+    EncryptionAlgorithm, Error, FoundKey, GeneratedKey, KeyAdoption, KeyAgreement, KeyAttestation,
+    KeyBackend, KeyRef, KeySpec, KeyTag, Observer, OpContext, Operation, PublicKey, SaltedKey, Secret,
+    Selector, SignInput, Signature, SignatureAlgorithm, Usage, Workers, WorkersStatus,
 };
 use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use crate::{
-    Config,
+    Config, attest,
     batch::each,
     cipher,
     device::{Connection, Guard, Link, Tpm},
@@ -329,6 +329,10 @@ impl KeyBackend for TpmBackend {
         None
     }
 
+    fn attestation(&self) -> Option<&dyn KeyAttestation> {
+        Some(self)
+    }
+
     async fn close(&self) {
         self.workers.close().await;
     }
@@ -348,6 +352,24 @@ impl KeyAgreement for TpmBackend {
         self.job(Operation::Agree, Cost::Fast, ctx, move |_, connection| {
             let handle = resolve::resolve(connection, &key, Duty::Agree, Operation::Agree)?;
             cipher::agree(connection, handle, key.key_type, &peer)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl KeyAttestation for TpmBackend {
+    async fn attest(&self, key: &KeyRef, challenge: &[u8], ctx: &OpContext) -> Result<Attestation, Error> {
+        let refuse = |class, why: &'static str| Err(Error::new(class, Operation::Attest).detail(why));
+        if self.capabilities.kept_only.contains(&key.key_type) {
+            return refuse(Class::Unsupported, "such keys are kept by the TPM and used outside of it");
+        }
+        if challenge.len() > CHALLENGE_BYTES {
+            return refuse(Class::Caller, "the challenge is too long");
+        }
+        let (key, challenge) = (key.clone(), challenge.to_vec());
+        self.job(Operation::Attest, Cost::Slow, ctx, move |_, connection| {
+            attest::attest(connection, &key, &challenge)
         })
         .await
     }

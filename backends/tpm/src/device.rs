@@ -64,6 +64,9 @@ pub(crate) enum Guard {
     Plain,
     /// With a proof that whoever sends the command knows the value.
     Proof,
+    /// With such a proof for the first of two keys; the second is an attestation key, whose
+    /// value is empty.
+    ProofOfFirst,
     /// With such a proof, and the first parameter of command and response encrypted.
     Sealed,
 }
@@ -218,9 +221,10 @@ impl Connection {
         let session = match guard {
             Guard::None => None,
             Guard::Plain => Some(AuthSession::Password),
-            Guard::Proof | Guard::Sealed => Some(self.session),
+            Guard::Proof | Guard::ProofOfFirst | Guard::Sealed => Some(self.session),
         };
-        if matches!(guard, Guard::Proof | Guard::Sealed) {
+        let second = (guard == Guard::ProofOfFirst).then_some(AuthSession::Password);
+        if session == Some(self.session) {
             let sealed = guard == Guard::Sealed;
             let (attributes, mask) = SessionAttributesBuilder::new()
                 .with_continue_session(true)
@@ -231,7 +235,7 @@ impl Connection {
         }
         loop {
             let context = &mut self.context;
-            match patiently(|| context.execute_with_session(session, &mut command)) {
+            match patiently(|| context.execute_with_sessions((session, second, None), &mut command)) {
                 Err(error) if lacks_slot(&error) => match self.loaded.oldest() {
                     Some(oldest) => self.flush(oldest),
                     None => return Err(error),

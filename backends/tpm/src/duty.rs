@@ -12,6 +12,8 @@ pub(crate) enum Duty {
 }
 
 impl Duty {
+    pub(crate) const ALL: [Self; 4] = [Self::Sign, Self::Encrypt, Self::Mac, Self::Agree];
+
     pub(crate) const fn of(usage: &Usage) -> Self {
         match usage {
             Usage::Sign(_) => Self::Sign,

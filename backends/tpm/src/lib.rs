@@ -12,6 +12,7 @@
 //! | `resolve`, `loaded`, `kept` | from a blob to a key that can be used |
 //! | `make`, `material`, `wrap` | making keys, and taking in what was made elsewhere |
 //! | `sign`, `cipher` | using them |
+//! | `attest` | what the TPM says of a key |
 //! | `error` | response codes as error classes |
 //!
 //! AES keys are only kept: a TPM has no AEAD. They are sealed to it and used in the memory
@@ -34,6 +35,7 @@
 //! **Invariant:** no key is counted by the protection against dictionary attacks, nor is
 //! the storage key, so that a TPM is not locked by stops that were not clean.
 
+mod attest;
 mod backend;
 mod batch;
 mod blob;

@@ -4,7 +4,7 @@
 //! TPM has wrapped, or that is not the one of its pin.
 
 use skms_backend::{Class, Error, Hash, KeyRef, Operation, Pin, SaltedKey, Secret};
-use tss_esapi::handles::ObjectHandle;
+use tss_esapi::{handles::ObjectHandle, structures::Public};
 
 use crate::{
     blob::Wrapped,
@@ -53,6 +53,20 @@ pub(crate) fn resolve(
     }
 }
 
+/// The handle of a key, whatever it is for, and its public area.
+pub(crate) fn with_public(
+    connection: &mut Connection,
+    key: &KeyRef,
+    operation: Operation,
+) -> Result<(ObjectHandle, Public), Error> {
+    let unfit = |why: String| Error::new(Class::Key, operation).detail(why);
+    let public = Wrapped::read(&key.blob).map_err(|error| unfit(error.to_string()))?.public;
+    let is_for =
+        |duty: &Duty| *public.auth_policy().value() == *template::binding(key.tag, key.key_type, *duty);
+    let duty = Duty::ALL.into_iter().find(is_for).ok_or_else(|| unfit(OTHERWISE_BOUND.to_owned()))?;
+    Ok((resolve(connection, key, duty, operation)?, public))
+}
+
 /// The bytes of a key that the TPM only keeps.
 pub(crate) fn unseal(
     tpm: &Tpm,
@@ -93,9 +107,7 @@ fn read(connection: &Connection, key: &KeyRef, duty: Duty, operation: Operation)
     of_this_tpm(connection, &wrapped, operation)?;
     let binding = template::binding(key.tag, key.key_type, duty);
     if *wrapped.public.auth_policy().value() != *binding {
-        return Err(unfit(
-            "it was made under another tag, of another type, or for something else".to_owned(),
-        ));
+        return Err(unfit(OTHERWISE_BOUND.to_owned()));
     }
     Ok(wrapped)
 }
@@ -138,4 +150,5 @@ pub(crate) fn hashed(made: &[u8]) -> skms_backend::CheckValue {
     skms_backend::CheckValue(value)
 }
 
+const OTHERWISE_BOUND: &str = "it was made under another tag, of another type, or for something else";
 const ANOTHER: &str = "it is another key than the one that was made";

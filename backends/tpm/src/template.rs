@@ -15,9 +15,9 @@ use tss_esapi::{
         key_bits::RsaKeyBits,
     },
     structures::{
-        Digest, EccPoint, EccScheme, HmacScheme, KeyDerivationFunctionScheme, KeyedHashScheme, Public,
-        PublicBuilder, PublicEccParameters, PublicKeyRsa, PublicKeyedHashParameters, PublicRsaParameters,
-        RsaExponent, RsaScheme, SymmetricDefinitionObject,
+        Digest, EccPoint, EccScheme, HashScheme, HmacScheme, KeyDerivationFunctionScheme, KeyedHashScheme,
+        Public, PublicBuilder, PublicEccParameters, PublicKeyRsa, PublicKeyedHashParameters,
+        PublicRsaParameters, RsaExponent, RsaScheme, SymmetricDefinitionObject,
     },
 };
 
@@ -53,6 +53,33 @@ pub(crate) fn storage() -> Result<Public> {
         .with_ecc_parameters(PublicEccParameters::new(
             SymmetricDefinitionObject::AES_128_CFB,
             EccScheme::Null,
+            EccCurve::NistP256,
+            KeyDerivationFunctionScheme::Null,
+        ))
+        .with_ecc_unique_identifier(EccPoint::default())
+        .build()
+}
+
+/// The attestation key: ECDSA on P-256 with SHA-256, the same on every TPM of one seed. It
+/// is restricted, so that it signs nothing but what the TPM itself says. Never changed, or
+/// whoever knows it sees another one.
+pub(crate) fn attestation() -> Result<Public> {
+    let attributes = ObjectAttributesBuilder::new()
+        .with_fixed_tpm(true)
+        .with_fixed_parent(true)
+        .with_sensitive_data_origin(true)
+        .with_user_with_auth(true)
+        .with_no_da(true)
+        .with_restricted(true)
+        .with_sign_encrypt(true)
+        .build()?;
+    PublicBuilder::new()
+        .with_public_algorithm(PublicAlgorithm::Ecc)
+        .with_name_hashing_algorithm(HashingAlgorithm::Sha256)
+        .with_object_attributes(attributes)
+        .with_ecc_parameters(PublicEccParameters::new(
+            SymmetricDefinitionObject::Null,
+            EccScheme::EcDsa(HashScheme::new(HashingAlgorithm::Sha256)),
             EccCurve::NistP256,
             KeyDerivationFunctionScheme::Null,
         ))

@@ -23,7 +23,7 @@ pub(crate) fn create(key_type: &str, id: &str, backend: &str) -> proto::CreateKe
 
 /// A key, shown in full.
 pub(crate) fn full(id: &str) -> proto::GetKeyRequest {
-    proto::GetKeyRequest { key_id: id.into(), view: proto::KeyView::Full.into(), version: 0 }
+    proto::GetKeyRequest { key_id: id.into(), view: proto::KeyView::Full.into(), ..Default::default() }
 }
 
 /// The public key of the primary version.

@@ -23,7 +23,12 @@ async fn a_view_shows_versions_only_when_it_is_full() {
             (Full, 1, old, vec![1]),
             (Full, 2, new, vec![2]),
         ] {
-            let request = proto::GetKeyRequest { key_id: backend.into(), view: view.into(), version };
+            let request = proto::GetKeyRequest {
+                key_id: backend.into(),
+                view: view.into(),
+                version,
+                ..Default::default()
+            };
             let key = client.get_key(request).await.unwrap();
             assert_eq!(key.public_key, *public_key, "{view:?} of version {version}");
             let shown: Vec<_> = metadata(&key).versions.iter().map(|version| version.version).collect();

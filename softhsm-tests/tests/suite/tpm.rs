@@ -3,11 +3,13 @@
 //!
 //! | read | for |
 //! |---|---|
+//! | `attest` | what it says of its keys |
 //! | `cuts` | power cuts under load, and a chip that does not answer |
 //! | `owner` | TPM2_Clear, the owner authorization, lockout |
 //! | `slots` | handles: how many there are, and that none is left behind |
 //! | `wire` | what can be heard on the way to the chip |
 
+mod attest;
 mod cuts;
 mod owner;
 mod slots;

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use skms_backend::{
     Capabilities, Class, DecryptInput, DeviceIdentity, EncryptInput, Encrypted, EncryptionAlgorithm, Error,
-    FoundKey, GeneratedKey, KeyAdoption, KeyAgreement, KeyBackend, KeyRef, KeySpec, KeyTag, KeyType,
-    KeyTypeSupport, OpContext, Operation, Pin, ProtectionLevel, PublicKey, Secret, Selector, SignInput,
-    SignSupport, Signature, SignatureAlgorithm, WorkersStatus,
+    FoundKey, GeneratedKey, KeyAdoption, KeyAgreement, KeyAttestation, KeyBackend, KeyRef, KeySpec, KeyTag,
+    KeyType, KeyTypeSupport, OpContext, Operation, Pin, ProtectionLevel, PublicKey, Secret, Selector,
+    SignInput, SignSupport, Signature, SignatureAlgorithm, WorkersStatus,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -183,6 +183,10 @@ impl KeyBackend for Device {
     }
 
     fn adoption(&self) -> Option<&dyn KeyAdoption> {
+        None
+    }
+
+    fn attestation(&self) -> Option<&dyn KeyAttestation> {
         None
     }
 

@@ -2,11 +2,11 @@
 
 use std::num::NonZeroU64;
 
-use skms_backend::{KeyType, SignatureAlgorithm};
+use skms_backend::{CHALLENGE_BYTES, KeyType, SignatureAlgorithm};
 
 use super::Service;
 use crate::{
-    keys::{Call, Create, Error, Limits, Rotate},
+    keys::{Attest, Call, Create, Error, Limits, Rotate, Show},
     model::{Purpose, Reason},
     proto,
     rpc::{
@@ -36,13 +36,24 @@ impl Service {
     pub(super) async fn get(
         &self,
         call: &Call,
-        request: &proto::GetKeyRequest,
+        request: proto::GetKeyRequest,
     ) -> Result<proto::KeyResponse, Error> {
         let mut fields = Fields::default();
         let key = fields.required_key_id("key_id", &request.key_id);
         let full = fields.full(request.view);
+        let challenge = request.attestation_challenge;
+        fields.at_most("attestation_challenge", challenge.len(), CHALLENGE_BYTES);
+        if full == Some(false) && !challenge.is_empty() {
+            let why = "attestations are shown with KEY_VIEW_FULL only";
+            fields.fail("attestation_challenge", Reason::ParameterNotApplicable, why);
+        }
         let (key, full) = fields.finish(key.zip(full))?;
-        let shown = self.keyring.show(call, &key, request.version).await?;
+        let attest = match (full, challenge.is_empty()) {
+            (false, _) => Attest::No,
+            (true, true) => Attest::IfItCan,
+            (true, false) => Attest::Challenged(challenge),
+        };
+        let shown = self.keyring.show(call, Show { key, version: request.version, attest }).await?;
         Ok(convert::key(&shown, View { full, version: request.version }))
     }
 

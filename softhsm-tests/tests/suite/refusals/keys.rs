@@ -178,7 +178,7 @@ fn taken(backend: &'static str) -> Vec<Row> {
 
 pub(super) fn get() -> Vec<Row> {
     let row = |what: &str, id: &str, view, version, expected: &str| {
-        let request = proto::GetKeyRequest { key_id: id.into(), view, version };
+        let request = proto::GetKeyRequest { key_id: id.into(), view, version, ..Default::default() };
         Row::new(format!("get: {what}"), Call::Get(request), expected)
     };
     let mut rows = vec![
