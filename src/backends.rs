@@ -2,6 +2,8 @@
 //! of them were compiled in.
 
 mod info;
+#[cfg(all(feature = "software", feature = "tpm"))]
+mod sealed;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,13 +13,15 @@ use std::{
 };
 
 use serde::Deserialize;
-use skms_backend::{KeyBackend, KeyRef, WorkersConfig};
+use skms_backend::{KeyBackend, KeyRef, RootKey, WorkersConfig};
 #[cfg(feature = "pkcs11")]
 use skms_backend_pkcs11::Config as Pkcs11;
 #[cfg(feature = "software")]
-use skms_backend_software::Config as Software;
+use skms_backend_software::{Config as Software, MasterKey};
 #[cfg(feature = "tpm")]
 use skms_backend_tpm::Config as Tpm;
+#[cfg(all(feature = "software", feature = "tpm"))]
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
 pub use self::info::{Availability, BackendInfo, Backends, Devices, Probed};
@@ -26,11 +30,16 @@ use crate::{
     telemetry::metrics,
 };
 
-/// Opens every backend. Blocks. `sealed` gives one of the keys that a backend has
-/// sealed earlier, if there is one, to see whether it still can open it.
+/// Opens every backend. Blocks, and must be called in a runtime. `sealed` gives one of the
+/// keys that a backend has sealed earlier, if there is one, to see whether it still can open
+/// it.
 ///
 /// # Errors
 /// Names the backend that could not be opened.
+#[cfg_attr(
+    any(not(feature = "pkcs11"), not(any(feature = "software", feature = "tpm"))),
+    expect(unused_variables, reason = "not every kind of backend needs all of it")
+)]
 pub fn open(
     config: &Config,
     instance: Uuid,
@@ -45,25 +54,110 @@ pub fn open(
             .map_err(|source| Error { backend: name.clone(), source })?;
         map.insert(name.clone(), Arc::new(backend));
     }
+    #[cfg(feature = "tpm")]
+    for (name, config) in &config.tpm {
+        let backend = open_tpm(name, config, sealed(name).as_ref())?;
+        map.insert(name.clone(), backend);
+    }
+    // Behind the TPMs, which may have its master key.
     #[cfg(feature = "software")]
     for (name, config) in &config.software {
         let times = Arc::new(metrics().device(name.as_str()));
-        let backend = skms_backend_software::SoftwareBackend::open(name.as_str(), config, times)
-            .map_err(|source| Error { backend: name.clone(), source })?;
-        if let Some(key) = sealed(name) {
-            backend.recognises(&key).map_err(|source| Error { backend: name.clone(), source })?;
+        let kept = sealed(name);
+        let failed = |source| Error { backend: name.clone(), source };
+        let master = unsealed(&map, name, config, kept.is_some()).map_err(failed)?;
+        let backend = skms_backend_software::SoftwareBackend::open(name.as_str(), config, master, times)
+            .map_err(failed)?;
+        if let Some(key) = kept {
+            backend.recognises(&key).map_err(failed)?;
         }
-        map.insert(name.clone(), Arc::new(backend));
-    }
-    #[cfg(feature = "tpm")]
-    for (name, config) in &config.tpm {
-        let times = Arc::new(metrics().device(name.as_str()));
-        let backend = skms_backend_tpm::TpmBackend::open(name.as_str(), config, sealed(name).as_ref(), times)
-            .map_err(|source| Error { backend: name.clone(), source })?;
         map.insert(name.clone(), Arc::new(backend));
     }
     let order = config.placement.order.as_slice();
     Ok(info::split(map, order))
+}
+
+#[cfg(feature = "tpm")]
+fn open_tpm(name: &BackendName, config: &Tpm, sealed: Option<&KeyRef>) -> Result<Arc<dyn KeyBackend>, Error> {
+    let times = Arc::new(metrics().device(name.as_str()));
+    let backend = skms_backend_tpm::TpmBackend::open(name.as_str(), config, sealed, times)
+        .map_err(|source| Error { backend: name.clone(), source })?;
+    Ok(Arc::new(backend))
+}
+
+/// The master key of a software backend, where a TPM has it.
+#[cfg(all(feature = "software", feature = "tpm"))]
+fn unsealed(
+    map: &BTreeMap<BackendName, Arc<dyn KeyBackend>>,
+    name: &BackendName,
+    config: &Software,
+    is_used: bool,
+) -> Result<Option<RootKey>, skms_backend::Error> {
+    let MasterKey::Sealed { tpm, file } = &config.master_key else { return Ok(None) };
+    let tpm = map.iter().find(|(name, _)| name.as_str() == tpm).map(|(_, device)| device);
+    let missing = || skms_backend::Error::new(skms_backend::Class::Broken, skms_backend::Operation::Open);
+    let tpm = tpm.ok_or_else(missing)?;
+    Handle::current().block_on(sealed::open(tpm.as_ref(), (name, file), is_used)).map(Some)
+}
+
+#[cfg(all(feature = "software", not(feature = "tpm")))]
+fn unsealed(
+    _: &BTreeMap<BackendName, Arc<dyn KeyBackend>>,
+    _: &BackendName,
+    config: &Software,
+    _: bool,
+) -> Result<Option<RootKey>, skms_backend::Error> {
+    match config.master_key {
+        MasterKey::Secret(_) => Ok(None),
+        MasterKey::Sealed { .. } => {
+            let error = skms_backend::Error::new(skms_backend::Class::Broken, skms_backend::Operation::Open);
+            Err(error.detail("TPMs are not part of this build"))
+        }
+    }
+}
+
+/// Seals the master key of a software backend to the TPM that its configuration names, into
+/// a file that is not there yet. Blocks, and must be called in a runtime.
+///
+/// # Errors
+/// Names the backend that could not be opened, or that has no such file.
+#[cfg(all(feature = "software", feature = "tpm"))]
+pub fn seal_master_key(
+    config: &Config,
+    name: &BackendName,
+    key: &RootKey,
+) -> Result<std::path::PathBuf, Error> {
+    let failed = |source| Error { backend: name.clone(), source };
+    let none = |why: &'static str| {
+        failed(
+            skms_backend::Error::new(skms_backend::Class::Broken, skms_backend::Operation::Open).detail(why),
+        )
+    };
+    let software = config
+        .software
+        .get(name)
+        .ok_or_else(|| none("it is no `[backends.software]` of the configuration"))?;
+    let MasterKey::Sealed { tpm, file } = &software.master_key else {
+        return Err(none("its `master_key` is not `tpm:NAME:FILE`"));
+    };
+    let found = config.tpm.iter().find(|(name, _)| name.as_str() == tpm);
+    let (tpm, config) = found.ok_or_else(|| none("its `master_key` names no TPM of the configuration"))?;
+    let device = open_tpm(tpm, config, None)?;
+    let runtime = Handle::current();
+    let done = runtime.block_on(sealed::seal(device.as_ref(), (name, file), key));
+    runtime.block_on(device.close());
+    done.map(|()| file.clone()).map_err(failed)
+}
+
+/// Names the backend, as this build seals nothing.
+///
+/// # Errors
+/// Always.
+#[cfg(not(all(feature = "software", feature = "tpm")))]
+pub fn seal_master_key(_: &Config, name: &BackendName, _: &RootKey) -> Result<std::path::PathBuf, Error> {
+    let error = skms_backend::Error::new(skms_backend::Class::Broken, skms_backend::Operation::Open);
+    let why = "software backends and TPMs are not both part of this build";
+    Err(Error { backend: name.clone(), source: error.detail(why) })
 }
 
 impl Error {
@@ -201,6 +295,15 @@ impl Config {
                     let problem = format!("must be at most {most}, not `{value}`");
                     bad.push(BadValue::new(format!("backends.{kind}.{name}.{option}"), problem));
                 }
+            }
+        }
+        #[cfg(feature = "software")]
+        for (name, config) in &self.software {
+            if let MasterKey::Sealed { tpm, .. } = &config.master_key
+                && !self.tpm.keys().any(|known| known.as_str() == tpm)
+            {
+                let problem = "names a TPM that is not configured; add a section `[backends.tpm.NAME]`";
+                bad.push(BadValue::new(format!("backends.software.{name}.master_key"), problem));
             }
         }
         let mut seen = BTreeSet::new();

@@ -157,6 +157,14 @@ impl Home {
         self.softhsm.as_ref()
     }
 
+    /// Puts another TPM in the place of the one behind the backend `tpm`, and gives that.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn exchange_tpm(&mut self, other: Swtpm) -> Swtpm {
+        self.tpm.replace(other).unwrap()
+    }
+
     /// The TPM behind the backend `tpm`.
     #[must_use]
     pub const fn tpm(&self) -> Option<&Swtpm> {

@@ -31,6 +31,7 @@ mod profile;
 mod random;
 mod reencrypt;
 mod restore;
+mod seal;
 mod serve;
 mod settings;
 mod sign;
@@ -81,6 +82,7 @@ enum Command {
     Audit(audit::Command),
     Backup(backup::Args),
     Restore(restore::Args),
+    SealMasterKey(seal::Args),
     #[command(subcommand)]
     Token(token::Command),
     #[command(flatten)]
@@ -156,7 +158,7 @@ fn dispatch(
 ) -> Result<Exit, Error> {
     match cli.command {
         Command::Serve(args) => {
-            serve::prepare(&args)?;
+            serve::prepare(&args.config)?;
             let runtime = started(runtime::Builder::new_multi_thread().enable_all().build())?;
             let served = runtime.block_on(serve::run(args));
             // A write to a disk that hangs must not keep a process that has stopped.
@@ -176,6 +178,9 @@ fn dispatch(
         }
         Command::Restore(args) => {
             restore::run(&args, &mut Context { settings: Settings::resolve(cli.flags, variable)?, terminal })
+        }
+        Command::SealMasterKey(args) => {
+            seal::run(&args, &mut Context { settings: Settings::resolve(cli.flags, variable)?, terminal })
         }
         Command::Token(command) => token::run(command, terminal),
         Command::Completions(args) => completions::run(&args, &mut Cli::command(), terminal),

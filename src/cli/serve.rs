@@ -30,8 +30,8 @@ pub(super) struct Args {
 /// Before there is any thread: has the environment what the libraries of its backends
 /// look for there? If not, the process begins again, as the same process, with it: in
 /// one that runs, the environment cannot be changed safely.
-pub(super) fn prepare(args: &Args) -> Result<(), Error> {
-    let Some((name, value)) = configuration(&args.config)?.backends.environment() else { return Ok(()) };
+pub(super) fn prepare(config: &Path) -> Result<(), Error> {
+    let Some((name, value)) = configuration(config)?.backends.environment() else { return Ok(()) };
     if std::env::var_os(name).is_some() {
         return Ok(());
     }

@@ -23,7 +23,7 @@ fn backends() -> (tempfile::TempDir, Arc<Backends>) {
         queue: NonZeroUsize::MIN,
     };
     let backend: Arc<dyn skms_backend::KeyBackend> =
-        Arc::new(SoftwareBackend::open("soft", &config, Arc::new(())).unwrap());
+        Arc::new(SoftwareBackend::open("soft", &config, None, Arc::new(())).unwrap());
     let (_, backends) = crate::backends::of(BTreeMap::from([("soft".parse().unwrap(), backend)]));
     (directory, backends)
 }

@@ -34,7 +34,7 @@ mod seal;
 mod sign;
 mod unsealed;
 
-pub use config::Config;
+pub use config::{Config, MasterKey};
 
 use self::{device::Software, keys::Duty, seal::Sealer, unsealed::UnsealedKeys};
 
@@ -46,16 +46,26 @@ pub struct SoftwareBackend {
 
 impl SoftwareBackend {
     /// Reads the master key and starts the threads, which are named after the
-    /// backend. `observer` hears how long each call waited and worked. It blocks.
+    /// backend. `unsealed` is the master key, where the configuration says that it is
+    /// sealed; `observer` hears how long each call waited and worked. It blocks.
     ///
     /// # Errors
     /// [`Class::Broken`] when there is no usable master key, or no thread; it
     /// says what is wrong with the master key and never what it is.
-    pub fn open(name: &str, config: &Config, observer: Arc<dyn Observer>) -> Result<Self, Error> {
+    pub fn open(
+        name: &str,
+        config: &Config,
+        unsealed: Option<RootKey>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, Error> {
         let broken = |error: String| Error::new(Class::Broken, Operation::Open).detail(error);
-        let master = RootKey::read(&config.master_key).map_err(|cause| {
-            Error::new(Class::Broken, Operation::Open).detail("there is no master key").source(cause)
-        })?;
+        let none = || broken("there is no master key".to_owned());
+        let master = match (&config.master_key, unsealed) {
+            (MasterKey::Secret(reference), _) => {
+                RootKey::read(reference).map_err(|cause| none().source(cause))?
+            }
+            (MasterKey::Sealed { .. }, unsealed) => unsealed.ok_or_else(none)?,
+        };
         let sealer = Sealer::new(master).map_err(|error| broken(error.to_string()))?;
         let software = Software { sealer, unsealed: UnsealedKeys::new() };
         software.probe(Operation::Open)?;

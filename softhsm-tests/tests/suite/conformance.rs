@@ -24,7 +24,7 @@ fn software() -> (TempDir, Arc<dyn KeyBackend>) {
     fs::write(&path, "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     let config = toml::from_str(&format!("master_key = \"file:{}\"", path.display())).unwrap();
-    let backend = SoftwareBackend::open("software", &config, Arc::new(())).unwrap();
+    let backend = SoftwareBackend::open("software", &config, None, Arc::new(())).unwrap();
     (directory, Arc::new(backend))
 }
 

@@ -5,12 +5,14 @@
 //! |---|---|
 //! | `attest` | what it says of its keys |
 //! | `cuts` | power cuts under load, and a chip that does not answer |
+//! | `master` | master keys that are sealed to it |
 //! | `owner` | TPM2_Clear, the owner authorization, lockout |
 //! | `slots` | handles: how many there are, and that none is left behind |
 //! | `wire` | what can be heard on the way to the chip |
 
 mod attest;
 mod cuts;
+mod master;
 mod owner;
 mod slots;
 mod wire;
