@@ -21,7 +21,7 @@ use crate::{
     Pkcs11Backend,
     batch::each,
     duty::Duty,
-    error::device,
+    error::{device, of_well_formed},
     quirks::{PointForm, Skill},
     session::{Handle, Link, Token},
 };
@@ -86,7 +86,9 @@ pub(crate) fn agree(
         Attribute::Sensitive(false),
         Attribute::Extractable(true),
     ];
-    let derived = session.derive_key(&mechanism, key, &template).map_err(device(Operation::Agree))?;
+    let derived = session.derive_key(&mechanism, key, &template).map_err(device(Operation::Agree));
+    // Whether a point is of small order, which only X25519 has, is for the device to find out.
+    let derived = if key_type == KeyType::X25519 { derived } else { derived.map_err(of_well_formed) }?;
     let read = session.get_attributes(derived, &[AttributeType::Value]).map_err(device(Operation::Agree));
     if let Err(error) = session.destroy_object(derived) {
         // The caller gives the session up with what is in it.

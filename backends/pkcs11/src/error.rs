@@ -46,6 +46,20 @@ pub(crate) fn device(operation: Operation) -> impl Fn(Cryptoki) -> Error {
     }
 }
 
+/// The same of a device that was given nothing but what is well-formed: it is at fault,
+/// whatever it calls that.
+pub(crate) fn of_well_formed(error: Error) -> Error {
+    match error.class() {
+        Class::Caller => {
+            let operation = error.operation();
+            Error::new(Class::Broken, operation)
+                .detail("the device refused what is well-formed")
+                .source(error)
+        }
+        _ => error,
+    }
+}
+
 /// Whether decryption began and then failed for what was to be decrypted, whatever the
 /// module calls that; a token that is gone is told from it by asking (`Token::present`).
 pub(crate) fn blames_ciphertext(error: &Cryptoki) -> bool {

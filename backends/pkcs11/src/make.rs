@@ -17,7 +17,7 @@ use tracing::warn;
 use crate::{
     cipher::check_value,
     duty::Duty,
-    error::device,
+    error::{device, of_well_formed},
     material::{Material, wipe},
     mechanism,
     objects::{judge, public_key, remove, search},
@@ -88,7 +88,9 @@ pub(crate) fn make(
             token.remember(epoch, tag, Arc::new(handle));
             Ok(pin)
         })
-        .inspect_err(|_| clean_up(token, context, tag, operation))?;
+        .inspect_err(|_| clean_up(token, context, tag, operation))
+        // The material was read before.
+        .map_err(of_well_formed)?;
     Ok(GeneratedKey { pin, blob: bytes::Bytes::new() })
 }
 

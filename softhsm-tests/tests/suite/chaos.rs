@@ -3,8 +3,10 @@
 //! | read | for |
 //! |---|---|
 //! | `altered` | attributes that the token changes in silence |
+//! | `blame` | who is at fault |
 
 mod altered;
+mod blame;
 
 use skms::client::Client;
 use skms_tests::{chaos::Chaos, gateway::Home, softhsm::SoftHsm};
