@@ -37,52 +37,41 @@ pub(crate) enum Source {
 /// The storage key: ECC on P-256 with AES-128, the same on every TPM of one seed. Never
 /// changed, or no key is found again.
 pub(crate) fn storage() -> Result<Public> {
-    let attributes = ObjectAttributesBuilder::new()
-        .with_fixed_tpm(true)
-        .with_fixed_parent(true)
-        .with_sensitive_data_origin(true)
-        .with_user_with_auth(true)
-        .with_no_da(true)
-        .with_restricted(true)
-        .with_decrypt(true)
-        .build()?;
-    PublicBuilder::new()
-        .with_public_algorithm(PublicAlgorithm::Ecc)
-        .with_name_hashing_algorithm(HashingAlgorithm::Sha256)
-        .with_object_attributes(attributes)
-        .with_ecc_parameters(PublicEccParameters::new(
-            SymmetricDefinitionObject::AES_128_CFB,
-            EccScheme::Null,
-            EccCurve::NistP256,
-            KeyDerivationFunctionScheme::Null,
-        ))
-        .with_ecc_unique_identifier(EccPoint::default())
-        .build()
+    primary(of_primary().with_decrypt(true), SymmetricDefinitionObject::AES_128_CFB, EccScheme::Null)
 }
 
 /// The attestation key: ECDSA on P-256 with SHA-256, the same on every TPM of one seed. It
 /// is restricted, so that it signs nothing but what the TPM itself says. Never changed, or
 /// whoever knows it sees another one.
 pub(crate) fn attestation() -> Result<Public> {
-    let attributes = ObjectAttributesBuilder::new()
+    let scheme = EccScheme::EcDsa(HashScheme::new(HashingAlgorithm::Sha256));
+    primary(of_primary().with_sign_encrypt(true), SymmetricDefinitionObject::Null, scheme)
+}
+
+/// What all primary keys have: they are made by the TPM, stay in it, and do one thing for
+/// the TPM alone.
+fn of_primary() -> ObjectAttributesBuilder {
+    ObjectAttributesBuilder::new()
         .with_fixed_tpm(true)
         .with_fixed_parent(true)
         .with_sensitive_data_origin(true)
         .with_user_with_auth(true)
         .with_no_da(true)
         .with_restricted(true)
-        .with_sign_encrypt(true)
-        .build()?;
+}
+
+/// A key that a TPM makes of its seed and of this.
+fn primary(
+    attributes: ObjectAttributesBuilder,
+    symmetric: SymmetricDefinitionObject,
+    scheme: EccScheme,
+) -> Result<Public> {
+    let kdf = KeyDerivationFunctionScheme::Null;
     PublicBuilder::new()
         .with_public_algorithm(PublicAlgorithm::Ecc)
         .with_name_hashing_algorithm(HashingAlgorithm::Sha256)
-        .with_object_attributes(attributes)
-        .with_ecc_parameters(PublicEccParameters::new(
-            SymmetricDefinitionObject::Null,
-            EccScheme::EcDsa(HashScheme::new(HashingAlgorithm::Sha256)),
-            EccCurve::NistP256,
-            KeyDerivationFunctionScheme::Null,
-        ))
+        .with_object_attributes(attributes.build()?)
+        .with_ecc_parameters(PublicEccParameters::new(symmetric, scheme, EccCurve::NistP256, kdf))
         .with_ecc_unique_identifier(EccPoint::default())
         .build()
 }
