@@ -1,6 +1,6 @@
 //! Showing one key.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use skms_backend::{Attestation, Class};
@@ -57,6 +57,10 @@ pub enum Attest {
     Challenged(Bytes),
 }
 
+/// How long a statement is waited for that was not asked for: a key is to be shown also
+/// while its device stands still.
+const UNASKED: Duration = Duration::from_secs(2);
+
 impl Keyring {
     /// Shows a key.
     ///
@@ -72,15 +76,18 @@ impl Keyring {
                 if request.version != 0 && key.version(request.version).is_none() {
                     return Err(Error::VersionNotFound { key: key.id.clone(), version: request.version });
                 }
+                let patience = keyring.limits.operation_timeout;
                 let attestation = match request.attest {
                     Attest::No => None,
                     Attest::IfItCan => {
-                        let told = keyring.attested(&permit, &key, request.version, &[]).await;
+                        let told = keyring
+                            .attested(&permit, &key, request.version, &[], UNASKED.min(patience))
+                            .await;
                         told.inspect_err(|error| debug!(key = %key.id, %error, "no statement about the key"))
                             .ok()
                     }
                     Attest::Challenged(challenge) => {
-                        Some(keyring.attested(&permit, &key, request.version, &challenge).await?)
+                        Some(keyring.attested(&permit, &key, request.version, &challenge, patience).await?)
                     }
                 };
                 Ok(Shown { attestation, ..Shown::new(&keyring.gate, keyring.counted(key)) })
@@ -95,6 +102,7 @@ impl Keyring {
         key: &Key,
         number: u32,
         challenge: &[u8],
+        patience: Duration,
     ) -> Result<(u32, Attestation), Error> {
         let version = named(key, number)?;
         let state = || Error::State { key: key.id.clone(), version: version.number, state: version.state };
@@ -105,7 +113,7 @@ impl Keyring {
         let not_offered = || Error::NotOffered { backend: backend(), what: "attesting such keys".to_owned() };
         let attesting = device.attestation().ok_or_else(not_offered)?;
         permit.charge(Work::Sign, key, version.protection_level)?;
-        let ctx = permit.context(self.limits.operation_timeout);
+        let ctx = permit.context(patience);
         let told = asked(|| attesting.attest(key_ref, challenge, &ctx)).await;
         let told = told.map_err(|source| match source.class() {
             Class::Unsupported => not_offered(),

@@ -1,7 +1,7 @@
 //! What the TPM says of a key, checked by those who know nothing of the gateway: by hand
 //! from the specification (TPM 2.0 part 2), by openssl and by tpm2-tools.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use aws_lc_rs::{
     digest::{SHA256, digest},
@@ -15,6 +15,9 @@ use skms_tests::{
 };
 
 use crate::ask::{PROGRAM, create, der_of, full, metadata, outcome};
+
+/// Reached only where a statement is waited for that nobody asked for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `TPM_GENERATED_VALUE`, `TPM_ST_ATTEST_CERTIFY`, and algorithms.
 const GENERATED: u32 = 0xff54_4347;
@@ -269,6 +272,27 @@ async fn openssl_and_tpm2_tools_take_a_statement_and_the_attestation_key_stays()
     let gateway = home.start();
     assert_eq!(told(&gateway.client().await, "key", b"again").await.flaw(&statement.by, b"again"), None);
     assert!(Path::new(&file("statement")).exists());
+}
+
+/// Nobody waits for a statement that was not asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_a_tpm_that_stands_still_is_shown_without_a_statement() {
+    if left_out() {
+        return;
+    }
+    // Far longer than anybody waits.
+    let home = Home::every(PROGRAM).configured("[limits]\noperation_timeout = \"1h\"\n");
+    let gateway = home.start();
+    let client = gateway.client().await;
+    client.create_key(create("ec-p256", "key", "tpm")).await.unwrap();
+    assert!(metadata(&client.get_key(full("key")).await.unwrap()).versions[0].attestation.is_some());
+    home.tpm().unwrap().stand_still(true);
+    let shown = tokio::time::timeout(PATIENCE, client.get_key(full("key"))).await.unwrap().unwrap();
+    assert_eq!(metadata(&shown).versions[0].attestation, None);
+    home.tpm().unwrap().stand_still(false);
+    // It answers what it was asked, and goes on.
+    let statement = told(&client, "key", b"again").await;
+    assert_eq!(statement.flaw(&statement.by, b"again"), None);
 }
 
 /// What a device that makes no statements answers.
