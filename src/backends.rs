@@ -95,8 +95,7 @@ fn unsealed(
 ) -> Result<Option<RootKey>, skms_backend::Error> {
     let MasterKey::Sealed { tpm, file } = &config.master_key else { return Ok(None) };
     let tpm = map.iter().find(|(name, _)| name.as_str() == tpm).map(|(_, device)| device);
-    let missing = || skms_backend::Error::new(skms_backend::Class::Broken, skms_backend::Operation::Open);
-    let tpm = tpm.ok_or_else(missing)?;
+    let tpm = tpm.ok_or_else(|| unopened(NO_TPM))?;
     Handle::current().block_on(sealed::open(tpm.as_ref(), (name, file), is_used)).map(Some)
 }
 
@@ -109,10 +108,7 @@ fn unsealed(
 ) -> Result<Option<RootKey>, skms_backend::Error> {
     match config.master_key {
         MasterKey::Secret(_) => Ok(None),
-        MasterKey::Sealed { .. } => {
-            let error = skms_backend::Error::new(skms_backend::Class::Broken, skms_backend::Operation::Open);
-            Err(error.detail("TPMs are not part of this build"))
-        }
+        MasterKey::Sealed { .. } => Err(unopened("TPMs are not part of this build")),
     }
 }
 
@@ -128,11 +124,7 @@ pub fn seal_master_key(
     key: &RootKey,
 ) -> Result<std::path::PathBuf, Error> {
     let failed = |source| Error { backend: name.clone(), source };
-    let none = |why: &'static str| {
-        failed(
-            skms_backend::Error::new(skms_backend::Class::Broken, skms_backend::Operation::Open).detail(why),
-        )
-    };
+    let none = |why: &'static str| failed(unopened(why));
     let software = config
         .software
         .get(name)
@@ -141,7 +133,7 @@ pub fn seal_master_key(
         return Err(none("its `master_key` is not `tpm:NAME:FILE`"));
     };
     let found = config.tpm.iter().find(|(name, _)| name.as_str() == tpm);
-    let (tpm, config) = found.ok_or_else(|| none("its `master_key` names no TPM of the configuration"))?;
+    let (tpm, config) = found.ok_or_else(|| none(NO_TPM))?;
     let device = open_tpm(tpm, config, None)?;
     let runtime = Handle::current();
     let done = runtime.block_on(sealed::seal(device.as_ref(), (name, file), key));
@@ -155,10 +147,17 @@ pub fn seal_master_key(
 /// Always.
 #[cfg(not(all(feature = "software", feature = "tpm")))]
 pub fn seal_master_key(_: &Config, name: &BackendName, _: &RootKey) -> Result<std::path::PathBuf, Error> {
-    let error = skms_backend::Error::new(skms_backend::Class::Broken, skms_backend::Operation::Open);
     let why = "software backends and TPMs are not both part of this build";
-    Err(Error { backend: name.clone(), source: error.detail(why) })
+    Err(Error { backend: name.clone(), source: unopened(why) })
 }
+
+/// A backend that cannot be opened as it is configured, or by this build.
+fn unopened(why: &'static str) -> skms_backend::Error {
+    skms_backend::Error::new(skms_backend::Class::Broken, skms_backend::Operation::Open).detail(why)
+}
+
+#[cfg(all(feature = "software", feature = "tpm"))]
+const NO_TPM: &str = "its `master_key` names no TPM of the configuration";
 
 impl Error {
     /// Whether opening it again will fail in the same way until somebody has changed

@@ -1,5 +1,6 @@
 //! `skms`: one authenticated, authorised, audited gRPC API in front of key
-//! hardware: HSMs over PKCS#11, and a software keystore where there is none.
+//! hardware: HSMs over PKCS#11, TPM 2.0 chips, and a software keystore where there is
+//! neither.
 //!
 //! # The map
 //!
@@ -23,7 +24,7 @@
 //!     │
 //!   backends    KeyBackend ── Workers: a thread a device context, one queue
 //!     │
-//!   device      PKCS#11 session · software
+//!   device      PKCS#11 session · TPM · software
 //! ```
 //!
 //! | floor | read it for |
@@ -36,7 +37,7 @@
 //! | [`keys`] | what the gateway does |
 //! | [`catalog`] | what it remembers, and what a crash cannot lose |
 //! | [`gate`], [`audit`] | the decision on a key, and the record of it |
-//! | [`backends`] | which devices there are |
+//! | [`backends`] | which devices there are, and which of them has the master key of another |
 //! | [`model`] | the nouns that all floors share |
 //! | [`server`], [`config`], [`reload`], [`health`], [`shutdown`] | how it is put together and runs |
 //! | [`telemetry`], [`admin`] | what it says of itself: log, metrics, traces, readiness |

@@ -113,7 +113,7 @@ pub(super) async fn seal(
         salt: Bytes::from(salt.clone()),
         header: header(backend),
         aad: Bytes::new(),
-        plaintext: Bytes::copy_from_slice(key.expose()),
+        plaintext: Secret::new(key.expose().to_vec()).into_bytes(),
     };
     let encrypted = device.encrypt(&key_ref, ALGORITHM, vec![input], &ctx).await.pop();
     let encrypted = encrypted.ok_or_else(|| broken("the TPM gave no answer"))??;
