@@ -295,12 +295,12 @@ impl Catalog {
         self.write(move |store| store.reserve_operations(tag, count)).await
     }
 
-    /// Gives back what is left of the last block of operations.
+    /// Gives back what is left of the last blocks of operations, in one transaction.
     ///
     /// # Errors
     /// [`Error::Store`].
-    pub async fn return_operations(&self, tag: KeyTag, left: Range<u64>) -> Result<(), Error> {
-        self.write(move |store| store.return_operations(tag, &left)).await
+    pub async fn return_operations(&self, left: Vec<(KeyTag, Range<u64>)>) -> Result<(), Error> {
+        self.write(move |store| store.return_operations(&left)).await
     }
 
     /// The tags of every intent that was given up. Nothing on a device under such

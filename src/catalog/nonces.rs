@@ -58,19 +58,23 @@ impl Store {
         Ok(Written { value: first..end, changes })
     }
 
-    /// Takes back the end of the last block, if none was given out behind it.
-    pub(super) fn return_operations(&mut self, tag: KeyTag, left: &Range<u64>) -> Result<Written<()>, Error> {
+    /// Takes back the ends of last blocks, but of those behind which others were given out.
+    pub(super) fn return_operations(&mut self, left: &[(KeyTag, Range<u64>)]) -> Result<Written<()>, Error> {
         let transaction = self.begin()?;
-        let found: Option<String> = transaction
-            .query_row(
-                "SELECT key_id FROM versions WHERE tag = ?1 AND operations = ?2",
-                params![tag.as_bytes(), rows::signed(left.end)],
-                |row| row.get(0),
-            )
-            .optional()?;
-        let Some(id) = found else { return Ok(Written { value: (), changes: Vec::new() }) };
-        let moved = (rows::signed(left.end), rows::signed(left.start));
-        let changes = hand_over(&transaction, &id, tag, moved)?;
+        let mut changes = Vec::new();
+        for (tag, left) in left {
+            let found: Option<String> = transaction
+                .query_row(
+                    "SELECT key_id FROM versions WHERE tag = ?1 AND operations = ?2",
+                    params![tag.as_bytes(), rows::signed(left.end)],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            if let Some(id) = found {
+                let moved = (rows::signed(left.end), rows::signed(left.start));
+                changes.extend(hand_over(&transaction, &id, *tag, moved)?);
+            }
+        }
         transaction.commit()?;
         Ok(Written { value: (), changes })
     }

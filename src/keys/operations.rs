@@ -67,11 +67,13 @@ impl Keyring {
     /// Gives back the operations that were taken and not used. Nothing is lost without it
     /// but they.
     pub async fn return_operations(&self) {
-        for (tag, left) in self.operations.clear() {
-            let count = left.end - left.start;
-            if let Err(error) = self.catalog.return_operations(tag, left).await {
-                warn!(count, error = %error, "operations that were not used cannot be given back, and are lost");
-            }
+        let left = self.operations.clear();
+        if left.is_empty() {
+            return;
+        }
+        let versions = left.len();
+        if let Err(error) = self.catalog.return_operations(left).await {
+            warn!(versions, error = %error, "operations that were not used cannot be given back, and are lost");
         }
     }
 }

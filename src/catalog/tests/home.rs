@@ -102,8 +102,7 @@ async fn operations_are_given_out_once_up_to_the_limit() {
     let etag = catalog.lookup(&id("k")).unwrap().etag();
     assert_eq!(catalog.reserve_operations(tag, 10).await.unwrap(), 10..20);
     // What was not used comes back, but for what others have gone past.
-    catalog.return_operations(tag, 3..10).await.unwrap();
-    catalog.return_operations(tag, 15..20).await.unwrap();
+    catalog.return_operations(vec![(tag, 3..10), (tag, 15..20)]).await.unwrap();
     assert_eq!(catalog.reserve_operations(tag, 90).await.unwrap(), 15..100);
     assert!(catalog.reserve_operations(tag, 1).await.unwrap().is_empty());
     let key = catalog.lookup(&id("k")).unwrap();

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::SystemTime};
 use aws_lc_rs::rand;
 use bytes::Bytes;
 use skms_backend::{
-    Class, DecryptInput, EncryptInput, Encrypted, EncryptionAlgorithm, Operation, Salting, Secret,
+    Class, DecryptInput, EncryptInput, Encrypted, EncryptionAlgorithm, Operation, PublicKey, Salting, Secret,
 };
 
 use super::{
@@ -78,8 +78,11 @@ impl Keyring {
         });
         let ciphertext = if algorithm.is_rsa_oaep() {
             no_aad(aad, fields)?;
+            let public = fits_oaep(&version, algorithm, plaintext, fields)?;
             self.protects(permit, Work::Verify, key, &version).await?;
-            oaep(&version, algorithm, plaintext, fields)?
+            let failed = |_| Error::Internal { what: "the public half does not encrypt" };
+            // No device is asked.
+            public.encrypt_oaep(algorithm, plaintext).map(Bytes::from).map_err(failed)?
         } else {
             self.authenticated(permit, key, &version, algorithm, (plaintext, aad), fields).await?
         };
@@ -266,13 +269,13 @@ fn no_aad(aad: &Aad, fields: Fields) -> Result<(), Error> {
     Err(Error::invalid(field, Reason::ParameterNotApplicable, why))
 }
 
-/// Encrypts with the public half; no device is asked.
-fn oaep(
-    version: &Version,
+/// The public half that encrypts this; refuses what is too long for it.
+fn fits_oaep<'a>(
+    version: &'a Version,
     algorithm: EncryptionAlgorithm,
     plaintext: &[u8],
     fields: Fields,
-) -> Result<Bytes, Error> {
+) -> Result<&'a PublicKey, Error> {
     let Some(public) = &version.public_key else {
         return Err(Error::Internal { what: "the version has no public half" });
     };
@@ -285,10 +288,7 @@ fn oaep(
         let violation = crate::keys::Violation::new(fields.input, Reason::PayloadTooLarge, why);
         return Err(Error::Invalid { violations: vec![violation.about("maxBytes", most)] });
     }
-    public
-        .encrypt_oaep(algorithm, plaintext)
-        .map(Bytes::from)
-        .map_err(|_| Error::Internal { what: "the public half does not encrypt" })
+    Ok(public)
 }
 
 /// What a salt is to the backend of a version; it is asked before the device is.

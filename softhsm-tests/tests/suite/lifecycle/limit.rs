@@ -151,6 +151,15 @@ async fn what_is_refused_is_not_counted() {
         assert_eq!(outcome(&client.sign(wrong).await), "InvalidArgument ALGORITHM_NOT_ALLOWED");
     }
     assert_eq!(counts(&client, "key").await, [(0, 5)]);
+    let mut encrypts = limited("rsa-2048", "rsa", "soft", 5);
+    encrypts.params.get_or_insert_default().purpose = proto::KeyPurpose::EncryptDecrypt.into();
+    client.create_key(encrypts).await.unwrap();
+    let long =
+        proto::EncryptRequest { key_id: "rsa".into(), plaintext: vec![0; 256].into(), ..Default::default() };
+    assert_eq!(outcome(&client.encrypt(long.clone()).await), "InvalidArgument PAYLOAD_TOO_LARGE");
+    assert_eq!(counts(&client, "rsa").await, [(0, 5)]);
+    client.encrypt(proto::EncryptRequest { plaintext: "short".into(), ..long }).await.unwrap();
+    assert_eq!(counts(&client, "rsa").await, [(1, 5)]);
     // The limit itself is for good.
     let mut other = proto::KeyMetadata::default();
     other.params.get_or_insert_default().max_operations_per_version = 9;
