@@ -13,7 +13,7 @@ use std::{
 use tempfile::TempDir;
 
 /// How long the module may take to listen, once its process has loaded it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The module, and the directory in which it is told what to do. Rules are those of one
 /// process; the file of calls goes on over restarts.

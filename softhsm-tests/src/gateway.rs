@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// How long a gateway may take to serve, and to stop. Reached only by one that hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a gateway is started from, and what outlives it: its directory with
 /// configuration, policies, catalog, audit log and master key; its PKCS#11 token and its

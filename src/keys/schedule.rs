@@ -40,10 +40,7 @@ impl Keyring {
         let mut late = Late::default();
         loop {
             changes.borrow_and_update();
-            self.do_what_is_due(&mut late).await;
-            let now = SystemTime::now();
-            let next = late.next().into_iter().chain(self.catalog.next_due(now)).min();
-            let sleep = next.map_or(LONGEST_SLEEP, |next| next.duration_since(now).unwrap_or_default());
+            let sleep = self.round(SystemTime::now(), &mut late).await;
             tokio::select! {
                 () = tokio::time::sleep(sleep.min(LONGEST_SLEEP)) => {}
                 _ = changes.changed() => {}
@@ -51,8 +48,16 @@ impl Keyring {
         }
     }
 
-    async fn do_what_is_due(&self, late: &mut Late) {
-        let due = self.catalog.due(SystemTime::now());
+    /// Does what is due by then, and tells how long there is nothing more to do. What
+    /// becomes due meanwhile is left to the next round, which is at once.
+    pub(super) async fn round(&self, by: SystemTime, late: &mut Late) -> Duration {
+        self.do_what_is_due(by, late).await;
+        let next = late.next().into_iter().chain(self.catalog.next_due(by)).min();
+        next.map_or(LONGEST_SLEEP, |next| next.duration_since(SystemTime::now()).unwrap_or_default())
+    }
+
+    async fn do_what_is_due(&self, by: SystemTime, late: &mut Late) {
+        let due = self.catalog.due(by);
         late.keep(&due);
         // One that does not answer is not asked for each of its keys.
         let mut away = BTreeSet::new();
@@ -151,7 +156,7 @@ fn backend_of(key: &Key, task: Task) -> Option<BackendName> {
 
 /// What was tried, and when it is tried again.
 #[derive(Default)]
-struct Late(BTreeMap<Due, (u32, SystemTime)>);
+pub(super) struct Late(BTreeMap<Due, (u32, SystemTime)>);
 
 impl Late {
     /// Forgets what is not due any more.

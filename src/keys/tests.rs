@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use self::device::{Device, Fault};
-use super::*;
+use super::{schedule::Late, *};
 use crate::{
     audit, auth, backends, catalog,
     gate::{self, Reasoned},
@@ -225,6 +225,22 @@ async fn closing_waits_for_a_key_that_is_being_made_and_admits_no_other() {
     making.await.unwrap().unwrap();
     closing.await.unwrap();
     assert_eq!(world.state("k"), Some(State::Enabled));
+}
+
+/// What becomes due while the gateway is at work must not wait until it looks by itself.
+#[tokio::test]
+async fn what_becomes_due_during_a_round_is_done_in_the_next_one_at_once() {
+    let world = World::new();
+    let day = Duration::from_secs(86_400);
+    let before = SystemTime::now();
+    let due = before + Duration::from_nanos(1);
+    let request = Create { rotation_period: Some(day), next_rotation: Some(due), ..create("k") };
+    world.keyring.create(&call(LONG), request).await.unwrap();
+    let latest = || world.catalog.lookup(&id("k")).unwrap().latest();
+    let mut late = Late::default();
+    assert_eq!((world.keyring.round(before, &mut late).await, latest()), (Duration::ZERO, 1));
+    world.keyring.round(SystemTime::now(), &mut late).await;
+    assert_eq!(latest(), 2);
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ use skms::{
 use crate::ask::{full, metadata};
 
 /// Reached only by what never happens.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What is done to versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
