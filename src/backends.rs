@@ -7,6 +7,8 @@ mod sealed;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    io,
     num::NonZeroUsize,
     path::Path,
     sync::Arc,
@@ -239,12 +241,17 @@ impl Config {
         pkcs11.chain(software.keys().map(|name| ("software", name))).chain(tpm)
     }
 
-    /// What must stand in the environment of the process before a backend is opened, so that
-    /// a library that writes on its own does not write into the log.
-    #[must_use]
-    pub fn environment(&self) -> Option<(&'static str, &'static str)> {
-        let Self { tpm, .. } = self;
-        (!tpm.is_empty()).then_some(("TSS2_LOG", "all+none"))
+    /// What must be put into the environment of the process before a backend is opened, so
+    /// that a library that logs on its own does not write into the log.
+    ///
+    /// # Errors
+    /// When there is nowhere else for it to write.
+    pub fn environment(&self) -> io::Result<Vec<(&'static str, OsString)>> {
+        #[cfg(feature = "tpm")]
+        if !self.tpm.is_empty() {
+            return skms_backend_tpm::log::environment();
+        }
+        Ok(Vec::new())
     }
 
     fn pools(&self) -> Vec<Pool<'_>> {

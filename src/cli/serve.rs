@@ -31,14 +31,15 @@ pub(super) struct Args {
 /// look for there? If not, the process begins again, as the same process, with it: in
 /// one that runs, the environment cannot be changed safely.
 pub(super) fn prepare(config: &Path) -> Result<(), Error> {
-    let Some((name, value)) = configuration(config)?.backends.environment() else { return Ok(()) };
-    if std::env::var_os(name).is_some() {
+    let environment = configuration(config)?.backends.environment();
+    let environment = environment.map_err(|error| Error::Other(format!("cannot make a pipe: {error}")))?;
+    if environment.is_empty() {
         return Ok(());
     }
     let mut arguments = std::env::args_os();
     let mut again = Command::new("/proc/self/exe");
-    again.arg0(arguments.next().unwrap_or_default()).args(arguments).env(name, value);
-    Err(Error::Other(format!("cannot begin again with {name}={value}: {}", again.exec())))
+    again.arg0(arguments.next().unwrap_or_default()).args(arguments).envs(environment);
+    Err(Error::Other(format!("cannot begin again with another environment: {}", again.exec())))
 }
 
 pub(super) async fn run(args: Args) -> Result<Exit, Error> {

@@ -20,6 +20,7 @@ use crate::{
     device::{Connection, Guard, Link, Tpm},
     discover,
     duty::Duty,
+    log,
     make::{self, Order},
     resolve,
     sign::{self, MAX_MESSAGE_BYTES},
@@ -54,6 +55,7 @@ impl TpmBackend {
         observer: Arc<dyn Observer>,
     ) -> Result<Self, Error> {
         let opening = || Error::new(Class::Broken, Operation::Open);
+        log::follow().map_err(|error| opening().source(error))?;
         let owner_auth = config.owner_auth.as_ref().map(skms_backend::SecretRef::read_text).transpose();
         let owner_auth = owner_auth.map_err(|error| opening().source(error))?;
         let tpm = Tpm::new(config.tcti.clone(), owner_auth, config.trusted_path);

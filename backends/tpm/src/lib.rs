@@ -14,6 +14,7 @@
 //! | `sign`, `cipher` | using them |
 //! | `attest` | what the TPM says of a key |
 //! | `error` | response codes as error classes |
+//! | [`log`] | where the log of the software stack goes |
 //!
 //! AES keys are only kept: a TPM has no AEAD. They are sealed to it and used in the memory
 //! of the gateway, which [`Capabilities::kept_only`](skms_backend::Capabilities::kept_only)
@@ -29,8 +30,8 @@
 //! **Libraries.** `tss-esapi` links the TPM software stack of the system, whose
 //! `libtss2-esys` uses the `libcrypto` of the system for the cryptography of sessions. It is
 //! no part of this program, which links `aws-lc` alone, and sees neither TLS nor the keys of
-//! other backends. It writes every error of a TPM to the standard error unless `TSS2_LOG` is
-//! `all+none` in the environment of the process; what matters of it is in the errors here.
+//! other backends. It writes every error of a TPM to the standard error unless the process
+//! was started with the environment that [`log`] tells.
 //!
 //! **Invariant:** no key is counted by the protection against dictionary attacks, nor is
 //! the storage key, so that a TPM is not locked by stops that were not clean.
@@ -47,6 +48,7 @@ mod duty;
 mod error;
 mod kept;
 mod loaded;
+pub mod log;
 mod make;
 mod material;
 mod public;

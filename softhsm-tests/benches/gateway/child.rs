@@ -21,6 +21,8 @@ use crate::{load::Sample, process};
 pub(crate) const DEVICE: &str = "child-device";
 /// Bare aws-lc-rs.
 pub(crate) const SOFTWARE: &str = "child-software";
+/// Bare swtpm.
+pub(crate) const TPM: &str = "child-tpm";
 /// A bare gRPC server.
 pub(crate) const ECHO: &str = "child-echo";
 /// The guards of the gateway, each alone.

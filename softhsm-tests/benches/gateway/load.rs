@@ -152,6 +152,12 @@ impl Target {
         Self { pid, connections }
     }
 
+    /// One call that is not measured.
+    pub(crate) async fn sign_once(&self, request: &SignRequest) {
+        let Some(connection) = self.connections.first() else { return };
+        connection.clone().sign_message(request.clone()).await.unwrap();
+    }
+
     /// Keeps `lanes` calls in flight for some time.
     pub(crate) async fn sign(&self, request: &SignRequest, lanes: usize, time: Duration) -> Sample {
         let mut tasks = JoinSet::new();

@@ -1,8 +1,7 @@
 //! The first benchmark: SignMessage beside what it is made of.
 //!
-//! `cargo bench -p skms-tests` starts a gateway, a bare gRPC server, SoftHSM2
-//! without a gateway, aws-lc-rs without a gateway and the guards of the gateway each
-//! alone, each in a process of its own, and measures them in turn, round after round,
+//! `cargo bench -p skms-tests` starts a gateway, a bare gRPC server, SoftHSM2, swtpm and
+//! aws-lc-rs without a gateway and the guards of the gateway each alone, each in a process of its own, and measures them in turn, round after round,
 //! so that a busy machine is busy for all of them. What counts are the ratios within
 //! a round and the CPU time of a call; the medians over the rounds are printed as
 //! two tables and written to `var/bench/summary.json`.
@@ -34,6 +33,7 @@ mod process;
 mod report;
 mod rows;
 mod software;
+mod tpm;
 
 use std::{env, str::FromStr, time::Duration};
 
@@ -51,6 +51,7 @@ fn main() {
     match arguments.first().map(String::as_str) {
         Some(child::DEVICE) => device::serve(),
         Some(child::SOFTWARE) => software::serve(),
+        Some(child::TPM) => tpm::serve(),
         Some(child::ECHO) => echo::serve(),
         Some(child::GUARDS) => guards::serve(),
         _ => compare(arguments.iter().find(|argument| !argument.starts_with("--")).map_or("", |only| only)),

@@ -1,6 +1,7 @@
 //! What is measured: the rows of the table, and the processes behind them.
 
 use std::{
+    collections::BTreeMap,
     env,
     time::{Duration, Instant},
 };
@@ -10,7 +11,10 @@ use skms::{
     proto::{CreateKeyRequest, KeyParams, SignRequest, SignatureAlgorithm, sign_request::Input},
 };
 use skms_backend::KeyType;
-use skms_tests::gateway::{Gateway, Home};
+use skms_tests::{
+    gateway::{Gateway, Home},
+    swtpm::{self, Swtpm},
+};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -20,6 +24,7 @@ use crate::{
     device, echo, guards,
     load::{Sample, Target, plain},
     process::{self, Memory},
+    tpm::{self, Session},
 };
 
 /// What is signed, and what the bare server sends back: as long as a signature.
@@ -28,8 +33,18 @@ pub(crate) const MESSAGE: &[u8] = &[b'm'; 64];
 const KEY_TYPES: [KeyType; 3] = [KeyType::EcP256, KeyType::Rsa2048, KeyType::Ed25519];
 /// Calls in flight at a server: one alone, a few for each core, a queue.
 const IN_FLIGHT: [usize; 3] = [1, 8, 64];
-const SESSIONS: [usize; 3] = [1, 2, 4];
-const THREADS: [usize; 2] = [1, 2];
+/// The backend of a TPM whose path is trusted.
+const TRUSTED: &str = "trusted";
+/// No backend: what a TPM would take with a session for each signature.
+const EACH: &str = "session-each";
+/// What stands behind each backend, its name, and how many sessions or threads it has.
+const BARE: [(&str, &str, &[usize]); 5] = [
+    ("hsm", "SoftHSM2", &[1, 2, 4]),
+    ("soft", "aws-lc-rs", &[1, 2]),
+    ("tpm", "swtpm, session kept", &[1]),
+    (TRUSTED, "swtpm, plain value", &[1]),
+    (EACH, "swtpm, session a command", &[1]),
+];
 /// A guard does the same work each time, and thousands of times a round: it needs only
 /// one part in so many of the time of a row.
 const GUARDS: f64 = 2.5;
@@ -47,7 +62,8 @@ pub(crate) struct Row {
 pub(crate) enum What {
     /// Nobody: the bare RPC.
     Echo,
-    /// A device or library without a gateway.
+    /// A device or library without a gateway. That of a backend is what this backend
+    /// stands on; there is one more, which none stands on.
     Bare { backend: &'static str, key_type: KeyType },
     /// A gateway; 0 is the one that is measured, 1 the one that it is measured against.
     Gateway { number: usize, backend: &'static str, key_type: KeyType },
@@ -59,8 +75,10 @@ impl What {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Echo => "bare RPC".to_owned(),
-            Self::Bare { backend: "hsm", key_type } => format!("{key_type} bare SoftHSM2"),
-            Self::Bare { key_type, .. } => format!("{key_type} bare aws-lc-rs"),
+            Self::Bare { backend, key_type } => {
+                let (_, bare, _) = BARE.into_iter().find(|(known, ..)| known == backend).unwrap();
+                format!("{key_type} bare {bare}")
+            }
             Self::Gateway { number: 0, backend, key_type } => format!("{key_type} gateway, {backend}"),
             Self::Gateway { backend, key_type, .. } => format!("{key_type} against, {backend}"),
             Self::Guard(guard) => format!("costs: {}", guard.name()),
@@ -73,9 +91,9 @@ pub(crate) struct Field {
     pub(crate) rows: Vec<Row>,
     runtime: Runtime,
     echo: (Child, Target),
-    device: Option<Child>,
-    software: Child,
-    gateways: Vec<(Home, Gateway, Target)>,
+    /// By the name of the backend that stands on it.
+    bare: BTreeMap<&'static str, Child>,
+    gateways: Vec<Running>,
     /// The guards, and the directory of their files.
     guards: (Child, TempDir),
 }
@@ -93,10 +111,9 @@ impl Field {
         let programs = [Some(program), env::var("SKMS_BENCH_AGAINST").ok()];
         let gateways: Vec<_> =
             programs.into_iter().flatten().map(|program| gateway(&runtime, &program)).collect();
-        // It uses the keys of the first gateway, which are there now.
-        let device = gateways.first().and_then(|(home, ..)| home.softhsm()).map(device::start);
-        let backends = gateways.first().map(|(home, ..)| home.backends()).unwrap_or_default();
-        let mut rows = rows(&backends, gateways.len());
+        let Some(first) = gateways.first() else { panic!("there is no gateway") };
+        let bare = first.bare();
+        let mut rows = rows(&first.backends(), gateways.len());
         rows.retain(|row| {
             let named = row.what == What::Echo || row.what.name().contains(only);
             named || (only == costs::ONLY && costs::stand_on(row))
@@ -105,8 +122,7 @@ impl Field {
         Self {
             rows,
             echo: (echo, echo_target),
-            device,
-            software: Child::start(child::SOFTWARE, []),
+            bare,
             gateways,
             guards: guards::start(),
             runtime,
@@ -115,20 +131,22 @@ impl Field {
 
     /// Measures every row once, in turn.
     pub(crate) fn round(&mut self, time: Duration) {
-        let Self { rows, runtime, echo, device, software, gateways, guards } = self;
+        let Self { rows, runtime, echo, bare, gateways, guards } = self;
         for row in rows {
             let sample = match row.what {
                 What::Echo => {
                     runtime.block_on(echo.1.sign(&request("soft", KeyType::EcP256), row.lanes, time))
                 }
-                What::Bare { backend: "hsm", key_type } => {
-                    device.as_mut().unwrap().measure(key_type.name(), row.lanes, time)
+                What::Bare { backend, key_type } => {
+                    bare.get_mut(backend).unwrap().measure(key_type.name(), row.lanes, time)
                 }
-                What::Bare { key_type, .. } => software.measure(key_type.name(), row.lanes, time),
                 What::Guard(guard) => guards.0.measure(guard.name(), row.lanes, time.div_f64(GUARDS)),
                 What::Gateway { number, backend, key_type } => {
-                    let (_, _, target) = gateways.get(number).unwrap();
-                    runtime.block_on(target.sign(&request(backend, key_type), row.lanes, time))
+                    let Running { target, .. } = gateways.get(number).unwrap();
+                    let request = request(backend, key_type);
+                    // The row before may have used its TPM.
+                    runtime.block_on(target.sign_once(&request));
+                    runtime.block_on(target.sign(&request, row.lanes, time))
                 }
             };
             row.samples.push(sample);
@@ -137,8 +155,37 @@ impl Field {
 
     /// The memory of the gateway that is measured.
     pub(crate) fn memory(&self) -> Memory {
-        let (_, gateway, _) = self.gateways.first().unwrap();
+        let Running { gateway, .. } = self.gateways.first().unwrap();
         process::memory(gateway.pid())
+    }
+}
+
+/// A gateway that takes part.
+struct Running {
+    home: Home,
+    gateway: Gateway,
+    target: Target,
+    /// A second TPM, whose path is trusted.
+    trusted: Option<Swtpm>,
+}
+
+impl Running {
+    /// Its backends.
+    fn backends(&self) -> Vec<&'static str> {
+        let mut backends = self.home.backends();
+        backends.extend(self.trusted.as_ref().map(|_| TRUSTED));
+        backends
+    }
+
+    /// What they stand on. SoftHSM2 uses the keys of the gateway, which are there now.
+    fn bare(&self) -> BTreeMap<&'static str, Child> {
+        let mut bare = BTreeMap::from([("soft", Child::start(child::SOFTWARE, []))]);
+        bare.extend(self.home.softhsm().map(|token| ("hsm", device::start(token))));
+        let tpm = self.home.tpm();
+        bare.extend(tpm.map(|tpm| ("tpm", tpm::start(tpm, Session::Kept))));
+        bare.extend(tpm.map(|tpm| (EACH, tpm::start(tpm, Session::Each))));
+        bare.extend(self.trusted.as_ref().map(|tpm| (TRUSTED, tpm::start(tpm, Session::Plain))));
+        bare
     }
 }
 
@@ -153,9 +200,14 @@ fn rows(backends: &[&'static str], gateways: usize) -> Vec<Row> {
         add(&What::Guard(guard), guard.lanes());
     }
     for key_type in KEY_TYPES {
-        for &backend in backends {
-            let bare: &[usize] = if backend == "hsm" { &SESSIONS } else { &THREADS };
-            add(&What::Bare { backend, key_type }, bare);
+        for (backend, _, lanes) in BARE.into_iter().filter(|(backend, ..)| is_made(backend, key_type)) {
+            let is_backend = backends.contains(&backend);
+            if is_backend || backend == EACH && backends.contains(&"tpm") {
+                add(&What::Bare { backend, key_type }, lanes);
+            }
+            if !is_backend {
+                continue;
+            }
             for lanes in IN_FLIGHT {
                 for number in 0..gateways {
                     add(&What::Gateway { number, backend, key_type }, &[lanes]);
@@ -166,20 +218,31 @@ fn rows(backends: &[&'static str], gateways: usize) -> Vec<Row> {
     rows
 }
 
-fn gateway(runtime: &Runtime, program: &str) -> (Home, Gateway, Target) {
-    let home = Home::new(program);
+fn gateway(runtime: &Runtime, program: &str) -> Running {
+    let trusted = (!swtpm::left_out()).then(Swtpm::new);
+    // No probe comes between.
+    let mut home = Home::every(program).configured("[health]\nprobe_interval = \"1h\"\n");
+    if let Some(tpm) = &trusted {
+        let section = format!("[backends.tpm.{TRUSTED}]\n{}trusted_path = true\n", tpm.config());
+        home = home.configured(&section);
+    }
     let gateway = home.start();
-    let target = runtime.block_on(async {
-        make_keys(&gateway.client().await, &home.backends()).await;
-        let token = std::fs::read_to_string(home.admin_token()).unwrap();
-        Target::connect(gateway.pid(), &plain(gateway.endpoint()), &token).await
-    });
-    (home, gateway, target)
+    let endpoint = plain(gateway.endpoint());
+    let token = std::fs::read_to_string(home.admin_token()).unwrap();
+    let target = runtime.block_on(Target::connect(gateway.pid(), &endpoint, &token));
+    let running = Running { home, gateway, target, trusted };
+    runtime.block_on(async { make_keys(&running.gateway.client().await, &running.backends()).await });
+    running
+}
+
+/// Whether a backend makes keys of this type.
+fn is_made(backend: &str, key_type: KeyType) -> bool {
+    matches!(backend, "soft" | "hsm") || key_type != KeyType::Ed25519
 }
 
 async fn make_keys(client: &Client, backends: &[&str]) {
     for backend in backends {
-        for key_type in KEY_TYPES {
+        for key_type in KEY_TYPES.into_iter().filter(|key_type| is_made(backend, *key_type)) {
             let request = CreateKeyRequest {
                 key_type: key_type.name().to_owned(),
                 key_id: format!("{key_type}-{backend}"),

@@ -119,6 +119,30 @@ async fn fifty_power_cuts_lose_no_key_and_do_not_lock_the_tpm() {
     assert_eq!(home.tpm().unwrap().handles(), Vec::<String>::new());
 }
 
+/// Whoever has to find out why a TPM does not answer asks for what its stack says of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_stack_of_the_tpm_logs_is_in_the_log_for_those_who_ask_for_it() {
+    if swtpm::left_out() {
+        return;
+    }
+    let mut home = Home::every(PROGRAM);
+    let gateway = home.start_with([("SKMS__LOG__LEVEL", "info,tss2=debug".into())]);
+    let client = gateway.client().await;
+    client.create_key(create("ec-p256", "key", "tpm")).await.unwrap();
+    home.tpm_mut().unwrap().kill();
+    client.sign(sign("key", "text")).await.unwrap_err();
+    let refused = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["target"] == "tss2" && line["message"].as_str().unwrap().contains("Failed to connect")
+    };
+    let told = async {
+        while !gateway.log().lines().any(refused) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, told).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tpm_that_stands_still_costs_its_callers_their_time_and_nobody_else_any() {
     let Some((home, gateway)) = ready() else { return };
