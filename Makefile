@@ -48,7 +48,7 @@ test-long: setup-test ## the long forms of the tests; takes its time
 	$(say) 'Tests, long forms'
 	SKMS_TEST_LONG=1 cargo test --release --workspace
 
-bench: setup-test ## measure: bare SoftHSM2, a bare RPC, SignMessage, what each guard costs it
+bench: setup-test ## measure: bare SoftHSM2 and swtpm, a bare RPC, SignMessage, what each guard costs it
 	$(say) 'Benchmarks'
 	cargo bench --package skms-tests
 

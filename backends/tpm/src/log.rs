@@ -14,10 +14,7 @@ use std::{
     ffi::OsString,
     fs::File,
     io::{self, BufRead as _, BufReader},
-    os::{
-        fd::IntoRawFd as _,
-        unix::fs::FileTypeExt as _,
-    },
+    os::{fd::IntoRawFd as _, unix::fs::FileTypeExt as _},
     sync::Once,
     thread,
 };

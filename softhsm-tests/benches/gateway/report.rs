@@ -130,7 +130,7 @@ impl fmt::Display for Report<'_> {
         )?;
         writeln!(
             f,
-            "{:<36}{:>6}{:>10}{:>9}{:>9}{:>9}{:>9}{:>12}{:>10}",
+            "{:<40}{:>6}{:>10}{:>9}{:>9}{:>9}{:>9}{:>12}{:>10}",
             "", "lanes", "ops/s", "p50 µs", "p99 µs", "CPU µs", "÷ bare", "own ÷ RPC", "added µs"
         )?;
         let mut last = "";
@@ -143,7 +143,7 @@ impl fmt::Display for Report<'_> {
             let added = added.map(|added| format!("{added:.0}")).unwrap_or_default();
             writeln!(
                 f,
-                "{shown:<36}{:>6}{rate:>10.0}{p50:>9.0}{p99:>9.0}{cpu:>9.1}{:>9}{:>12}{added:>10}",
+                "{shown:<40}{:>6}{rate:>10.0}{p50:>9.0}{p99:>9.0}{cpu:>9.1}{:>9}{:>12}{added:>10}",
                 row.lanes,
                 ratio(of_bare),
                 ratio(own_of_echo)

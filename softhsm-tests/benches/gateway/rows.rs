@@ -119,14 +119,7 @@ impl Field {
             named || (only == costs::ONLY && costs::stand_on(row))
         });
         println!("prepared in {:.1} s", begun.elapsed().as_secs_f32());
-        Self {
-            rows,
-            echo: (echo, echo_target),
-            bare,
-            gateways,
-            guards: guards::start(),
-            runtime,
-        }
+        Self { rows, echo: (echo, echo_target), bare, gateways, guards: guards::start(), runtime }
     }
 
     /// Measures every row once, in turn.

@@ -104,11 +104,8 @@ impl Tpm {
     }
 
     fn sign(&mut self) {
-        let session = if self.session == Session::Each {
-            salted(&mut self.context, self.parent)
-        } else {
-            self.kept
-        };
+        let session =
+            if self.session == Session::Each { salted(&mut self.context, self.parent) } else { self.kept };
         self.context.set_sessions((Some(session), None, None));
         let digest = Digest::try_from([1; 32].as_slice()).unwrap();
         let ticket =
