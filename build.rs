@@ -23,6 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     config.bytes(["."]);
     // The canonical encoding of a request must not depend on the order of a hash map.
     config.btree_map(["."]);
+    // Else an error would be as long as a key.
+    config.boxed(".skms.v1.BatchCreateKeysResult.result.key");
     // Google's; `tonic-types` has it, and the details that go into it.
     config.extern_path(".google.rpc", "::tonic_types");
     tonic_prost_build::configure().compile_fds_with_config(compiler.file_descriptor_set(), config)?;
@@ -30,28 +32,34 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// What the gateway serves besides its own services.
-const OTHERS: [(&str, &str); 4] = [
-    ("HealthCheck", "/grpc.health.v1.Health/Check"),
-    ("HealthWatch", "/grpc.health.v1.Health/Watch"),
-    ("Reflect", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
-    ("ReflectAlpha", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
+const OTHERS: [(&str, &str, &str); 4] = [
+    ("HealthCheck", "/grpc.health.v1.Health/Check", "Unary"),
+    ("HealthWatch", "/grpc.health.v1.Health/Watch", "ServerStream"),
+    ("Reflect", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "Bidirectional"),
+    ("ReflectAlpha", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "Bidirectional"),
 ];
 
-/// The entries of the enum `Rpc`: a name, and the path it has in HTTP/2.
+/// The entries of the enum `Rpc`: a name, the path it has in HTTP/2, and what streams.
 fn rpcs(files: &tonic_prost_build::FileDescriptorSet) -> Result<String, Box<dyn Error>> {
     let mut entries = Vec::new();
     for file in files.file.iter().filter(|file| file.package() == "skms.v1") {
         for service in &file.service {
             for method in &service.method {
                 let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
-                entries.push((method.name().to_owned(), path));
+                let shape = match (method.client_streaming(), method.server_streaming()) {
+                    (false, false) => "Unary",
+                    (true, false) => "ClientStream",
+                    (false, true) => "ServerStream",
+                    (true, true) => "Bidirectional",
+                };
+                entries.push((method.name().to_owned(), path, shape));
             }
         }
     }
-    entries.extend(OTHERS.map(|(name, path)| (name.to_owned(), path.to_owned())));
+    entries.extend(OTHERS.map(|(name, path, shape)| (name.to_owned(), path.to_owned(), shape)));
     let mut text = "rpcs! {\n".to_owned();
-    for (name, path) in entries {
-        writeln!(text, "    {name} = \"{path}\",")?;
+    for (name, path, shape) in entries {
+        writeln!(text, "    {name} = \"{path}\" {shape},")?;
     }
     text.push_str("}\n");
     Ok(text)

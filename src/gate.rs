@@ -28,7 +28,7 @@ use crate::{
     audit::{self, Outcome, Phase, Record},
     auth::{Call, Caller},
     backends::{BackendInfo, Backends, Devices},
-    model::{Action, BackendName, Key, KeyId, Reason},
+    model::{Access, Action, BackendName, Key, KeyId, Reason, Rpc},
     policy::{Decision, Policies, Resource},
     rates::Rates,
     telemetry::{Step, metrics},
@@ -219,6 +219,29 @@ impl Gate {
             Ok(()) => error,
             Err(unrecorded) => unrecorded.into(),
         }
+    }
+
+    /// Whether the caller of what goes on for long could still prove who it is.
+    ///
+    /// # Errors
+    /// [`Error::ProofEnded`].
+    pub fn stands(call: &Call) -> Result<(), Error> {
+        call.stands().map_err(|refusal| Error::ProofEnded { refusal })
+    }
+
+    /// Charges the caller for one more item of a stream, as for a call of this RPC; if it
+    /// could still prove who it is. A token that is good for one change is good for the
+    /// first.
+    ///
+    /// # Errors
+    /// [`Error::ProofEnded`], [`Error::RateLimited`]; nothing was charged.
+    pub fn charge_item(&self, call: &Call, rpc: Rpc, number: u32) -> Result<(), Error> {
+        Self::stands(call)?;
+        let Access::Action(action) = rpc.access() else { return Ok(()) };
+        if action.mutates() && number > 0 {
+            call.changes_again().map_err(|refusal| Error::ProofEnded { refusal })?;
+        }
+        self.inside.rates.charge_caller(call.caller.id(), crate::rates::of_call(rpc)).map_err(exceeded)
     }
 
     /// Charges the caller for the items of a batch, as so many calls.

@@ -103,7 +103,13 @@ impl Server {
         }
         // The longest use case is making a key; the gate gives up its caller then.
         let longest = config.limits.generate_timeout.max(config.limits.operation_timeout);
-        let bounds = Bounds { longest, payload: config.limits.message_bytes, batch: rpc::BATCH_BYTES };
+        let bounds = Bounds {
+            longest,
+            stream: config.limits.stream_timeout,
+            payload: config.limits.message_bytes,
+            batch: rpc::BATCH_BYTES,
+            chunk: rpc::CHUNK_BYTES,
+        };
         let guards = Guards {
             authenticator: authenticator.clone(),
             policies: policies.clone(),
@@ -145,6 +151,7 @@ impl Server {
             background.cancel();
             let reporter = probing.await;
             draining.cancel();
+            closing.stop_streams();
             // It ends at once; what it was doing at a device the gate waits for.
             let _ = tokio::join!(sweeping, scheduling, reloading, fetching, forgetting);
             if let Ok(reporter) = reporter {

@@ -89,6 +89,7 @@ impl Authenticator {
                 roles: user.roles.clone(),
                 tenant: user.tenant.clone(),
                 expires: None,
+                token: None,
                 once: None,
             });
             (user.uid, caller)
@@ -156,6 +157,21 @@ impl Authenticator {
             return None;
         }
         Some(entry.caller.clone())
+    }
+
+    /// Whether a caller who was let in, on a connection with this certificate, could still
+    /// prove who it is: for calls that go on for long.
+    ///
+    /// # Errors
+    /// Its proof has ended, or an operator has denied it.
+    pub fn stands(&self, caller: &Caller, certificate: Option<&ClientCertificate>) -> Result<(), Refusal> {
+        if caller.expires().is_some_and(|end| self.0.clock.wall() >= end) {
+            return Err(Refusal::new(Reason::TokenExpired, "past its end"));
+        }
+        if certificate.is_some_and(|certificate| self.is_denied_certificate(certificate)) {
+            return Err(Refusal::revoked("the certificate is denied"));
+        }
+        self.0.deny.load().deny.check(caller, caller.token())
     }
 
     /// Takes note that a call of this caller is about to change something. To be asked

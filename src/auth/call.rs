@@ -11,7 +11,8 @@ use std::{
 
 use skms_backend::Priority;
 
-use super::Caller;
+use super::{Authenticator, Caller, Refusal};
+use crate::model::ClientCertificate;
 
 /// One call.
 #[derive(Clone, Debug)]
@@ -32,6 +33,42 @@ pub struct Call {
     pub item: Option<u32>,
     /// Whether the gate has it in hand.
     pub taken: Taken,
+    /// What its caller proved itself with, to be asked again while it goes on.
+    pub standing: Standing,
+}
+
+impl Call {
+    /// Whether its caller could still prove who it is.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn stands(&self) -> Result<(), Refusal> {
+        let Some((authenticator, certificate)) = &self.standing.0 else { return Ok(()) };
+        authenticator.stands(&self.caller, certificate.as_deref())
+    }
+
+    /// Whether its caller may change something once more.
+    ///
+    /// # Errors
+    /// Its token was good for one change.
+    pub fn changes_again(&self) -> Result<(), Refusal> {
+        match self.caller.once() {
+            Some(_) => Err(Refusal::revoked("it was good for one change")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Who knows whether a proof still holds. All clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct Standing(Option<(Authenticator, Option<Arc<ClientCertificate>>)>);
+
+impl Standing {
+    /// That of a caller whom this one has let in, on a connection with this certificate.
+    #[must_use]
+    pub fn new(authenticator: &Authenticator, certificate: Option<Arc<ClientCertificate>>) -> Self {
+        Self(Some((authenticator.clone(), certificate)))
+    }
 }
 
 /// Whether the gate has a call in hand, which then sees to its record. Shared by all

@@ -62,6 +62,8 @@ pub(super) struct Proof {
     pub(super) tenant: Option<String>,
     /// When the proof ends; `None` where it does not by itself.
     pub(super) expires: Option<SystemTime>,
+    /// The id of its token, if it has one.
+    pub(super) token: Option<String>,
     /// Its token, where that is good for one change.
     pub(super) once: Option<Once>,
 }
@@ -93,6 +95,7 @@ impl Caller {
             roles: BTreeSet::new(),
             tenant: None,
             expires: None,
+            token: None,
             once: None,
         })
     }
@@ -151,6 +154,11 @@ impl Caller {
         self.0.proof.expires
     }
 
+    /// The id of its token, if it has one.
+    pub(super) fn token(&self) -> Option<&str> {
+        self.0.proof.token.as_deref()
+    }
+
     /// Its token, where that is good for one change.
     pub(super) fn once(&self) -> Option<&Once> {
         self.0.proof.once.as_ref()
@@ -182,7 +190,7 @@ impl Caller {
         tenant: Option<String>,
     ) -> Self {
         let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
-        Self::new(Proof { method, issuer, subject, roles, tenant, expires: None, once: None })
+        Self::new(Proof { method, issuer, subject, roles, tenant, expires: None, token: None, once: None })
     }
 
     /// A caller for the tests of other floors.
@@ -196,6 +204,7 @@ impl Caller {
             roles: roles.iter().map(|&role| role.to_owned()).collect(),
             tenant: tenant.map(str::to_owned),
             expires: None,
+            token: None,
             once: None,
         })
     }

@@ -104,6 +104,7 @@ fn proved(authority: &str, subject: &str, roles: &BTreeSet<String>, tenant: Opti
         tenant: tenant.map(str::to_owned),
         // A connection does not outlive its certificate; its listener sees to that.
         expires: None,
+        token: None,
         once: None,
     })
 }

@@ -161,6 +161,7 @@ impl Issuer {
             roles: claims.roles.clone(),
             tenant: claims.tenant.clone(),
             expires: Some(claims.expires),
+            token: claims.id.clone(),
             once,
         });
         Ok(Verified { caller, claims, ends, generation: keys.generation })

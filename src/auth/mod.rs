@@ -40,7 +40,7 @@ mod tests;
 
 pub use self::{
     authenticator::{Authenticator, Evidence},
-    call::{Call, Taken},
+    call::{Call, Standing, Taken},
     caller::{Caller, Method},
     config::{
         Algorithm, Authority, CertificateBound, Config, Identity, Issuer as IssuerConfig, JwksSource,

@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, error::Error as StdError, io, path::PathBuf, time::Duration};
 
+use prost::Message as _;
 use tonic::{Code, Status, TimeoutExpired, transport};
 use tonic_types::StatusExt as _;
 
@@ -66,6 +67,12 @@ pub enum Error {
         endpoint: Endpoint,
         /// How long it was waited for.
         after: Duration,
+    },
+    /// The message that was to be sent cannot be read.
+    #[error("the message cannot be read")]
+    Message {
+        /// Why.
+        source: io::Error,
     },
     /// The call failed. Boxed, to keep results small.
     #[error(transparent)]
@@ -160,6 +167,12 @@ impl Failure {
             request_id: details.request_info().map(|request| request.request_id.clone()),
             source: None,
         })
+    }
+
+    /// The error of an item.
+    pub(super) fn of_item(error: &tonic_types::Status, timeout: Duration) -> Box<Self> {
+        let details = error.encode_to_vec().into();
+        Self::decode(&Status::with_details(error.code.into(), error.message.clone(), details), timeout)
     }
 
     /// No answer in time.

@@ -6,6 +6,7 @@
 //! `signed:` and the input.
 
 mod crypto;
+mod system;
 
 use std::{collections::HashMap, future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -17,7 +18,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::{
-    Code, Request, Response, Status,
+    Code, Request, Response, Status, Streaming,
     metadata::MetadataMap,
     service::Routes,
     transport::{Identity, Server, ServerTlsConfig},
@@ -27,7 +28,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use crate::proto::{
     self, KeyMetadata, KeyResponse, crypto_service_server::CryptoServiceServer,
     key_management_server::KeyManagement, key_management_server::KeyManagementServer,
-    system_service_server::SystemService, system_service_server::SystemServiceServer,
+    system_service_server::SystemServiceServer,
 };
 
 /// A running fake; its runtime, and with it the server, ends when it is dropped.
@@ -103,6 +104,9 @@ fn routes(seen: &Arc<Mutex<Vec<MetadataMap>>>) -> Routes {
         .add_service(SystemServiceServer::new(answers))
         .add_service(health)
 }
+
+/// A stream that is never opened.
+type Never<T> = futures_util::stream::Pending<Result<T, Status>>;
 
 #[derive(Clone)]
 struct Answers {
@@ -392,6 +396,54 @@ impl KeyManagement for Answers {
         Err(Status::unimplemented("no batches"))
     }
 
+    type SignStreamStream = Never<proto::SignStreamResponse>;
+
+    async fn sign_stream(
+        &self,
+        _: Request<Streaming<proto::SignStreamRequest>>,
+    ) -> Result<Response<Self::SignStreamStream>, Status> {
+        Err(Status::unimplemented("no streams"))
+    }
+
+    type VerifyStreamStream = Never<proto::VerifyStreamResponse>;
+
+    async fn verify_stream(
+        &self,
+        _: Request<Streaming<proto::VerifyStreamRequest>>,
+    ) -> Result<Response<Self::VerifyStreamStream>, Status> {
+        Err(Status::unimplemented("no streams"))
+    }
+
+    async fn sign_large_message(
+        &self,
+        _: Request<Streaming<proto::SignLargeMessageRequest>>,
+    ) -> Result<Response<proto::SignLargeMessageResponse>, Status> {
+        Err(Status::unimplemented("no streams"))
+    }
+
+    async fn verify_large_message(
+        &self,
+        _: Request<Streaming<proto::VerifyLargeMessageRequest>>,
+    ) -> Result<Response<proto::VerifyLargeMessageResponse>, Status> {
+        Err(Status::unimplemented("no streams"))
+    }
+
+    async fn batch_create_keys(
+        &self,
+        _: Request<Streaming<proto::BatchCreateKeysRequest>>,
+    ) -> Result<Response<proto::BatchCreateKeysResponse>, Status> {
+        Err(Status::unimplemented("no streams"))
+    }
+
+    type StreamKeysStream = Never<proto::StreamKeysResponse>;
+
+    async fn stream_keys(
+        &self,
+        _: Request<proto::StreamKeysRequest>,
+    ) -> Result<Response<Self::StreamKeysStream>, Status> {
+        Err(Status::unimplemented("no streams"))
+    }
+
     async fn sign_message(
         &self,
         request: Request<proto::SignRequest>,
@@ -439,41 +491,5 @@ impl KeyManagement for Answers {
             key_id: request.key_id,
             reference: request.reference,
         }))
-    }
-}
-
-#[tonic::async_trait]
-impl SystemService for Answers {
-    async fn list_backends(
-        &self,
-        request: Request<proto::ListBackendsRequest>,
-    ) -> Result<Response<proto::ListBackendsResponse>, Status> {
-        self.admit(request, |_| "").await?;
-        Ok(Response::new(proto::ListBackendsResponse { backends: vec![backend()] }))
-    }
-
-    async fn get_backend(
-        &self,
-        request: Request<proto::GetBackendRequest>,
-    ) -> Result<Response<proto::GetBackendResponse>, Status> {
-        self.admit(request, |request| &request.name).await?;
-        Ok(Response::new(proto::GetBackendResponse { backend: Some(backend()) }))
-    }
-
-    async fn test_permissions(
-        &self,
-        request: Request<proto::TestPermissionsRequest>,
-    ) -> Result<Response<proto::TestPermissionsResponse>, Status> {
-        self.admit(request, |_| "").await?;
-        Ok(Response::new(proto::TestPermissionsResponse::default()))
-    }
-
-    async fn get_server_info(
-        &self,
-        request: Request<proto::GetServerInfoRequest>,
-    ) -> Result<Response<proto::GetServerInfoResponse>, Status> {
-        self.admit(request, |_| "").await?;
-        let info = proto::GetServerInfoResponse { version: "9.9.9".into(), ..Default::default() };
-        Ok(Response::new(info))
     }
 }

@@ -17,6 +17,7 @@ mod crypto;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -32,6 +33,7 @@ use self::token::CallOptions;
 pub use self::{
     config::{ClientConfig, Endpoint, EndpointError, IdentityFiles},
     error::{Error, Failure, FieldViolation},
+    streams::{Answers, Asking, Ended, Items, Keys, SignStream, Signatures, Verifications, VerifyStream},
     token::{Token, TokenError},
 };
 use crate::proto::{

@@ -86,11 +86,18 @@ pub enum TokenError {
 pub struct CallOptions {
     token: Option<Token>,
     timeout: Duration,
+    /// Whether the gateway is told when its caller stops waiting.
+    is_bounded: bool,
 }
 
 impl CallOptions {
     pub(super) fn new(token: Option<Token>, timeout: Duration) -> Self {
-        Self { token, timeout: timeout.min(MAX_TIMEOUT) }
+        Self { token, timeout: timeout.min(MAX_TIMEOUT), is_bounded: true }
+    }
+
+    /// The same for a stream, which goes on for as long as the gateway lets it.
+    pub(super) fn unbounded(self) -> Self {
+        Self { is_bounded: false, ..self }
     }
 
     pub(super) const fn timeout(&self) -> Duration {
@@ -103,7 +110,9 @@ impl Interceptor for CallOptions {
         if let Some(Token(value)) = &self.token {
             request.metadata_mut().insert("authorization", value.clone());
         }
-        request.set_timeout(self.timeout);
+        if self.is_bounded {
+            request.set_timeout(self.timeout);
+        }
         Ok(request)
     }
 }

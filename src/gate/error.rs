@@ -3,6 +3,7 @@
 use super::Exceeded;
 use crate::{
     audit,
+    auth::Refusal,
     model::{KeyId, Reason},
 };
 
@@ -35,6 +36,12 @@ pub enum Error {
     Audit {
         /// Why.
         source: audit::Error,
+    },
+    /// Who calls was let in, and could not prove any more who it is.
+    #[error("{}", refusal.text())]
+    ProofEnded {
+        /// Why not.
+        refusal: Refusal,
     },
     /// The gateway is stopping.
     #[error("the gateway is stopping")]

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 
 use super::{Call, Error, Keyring, known};
-use crate::model::{Action, KeyId};
+use crate::model::{Action, KeyId, Rpc};
 
 impl Keyring {
     /// Whether there is such a key, and the caller may do this with it, as of now.
@@ -27,6 +27,15 @@ impl Keyring {
             Err::<(), _>(Error::BatchAborted)
         });
         admitted.await.err().unwrap_or(Error::BatchAborted)
+    }
+
+    /// Whether the caller of a stream could still prove who it is, and may take one more
+    /// item of it. A token that is good for one change is good for one item.
+    ///
+    /// # Errors
+    /// Its proof has ended, or its share is used up.
+    pub fn charge_item(&self, call: &Call, rpc: Rpc, number: u32) -> Result<(), Error> {
+        Ok(self.gate.charge_item(call, rpc, number)?)
     }
 
     /// Charges the caller for so many items.

@@ -1,6 +1,6 @@
 //! What a use case can refuse, each with the reason that a client is told.
 
-use skms_backend::{Class, KeyType, ProtectionLevel};
+use skms_backend::{Class, KeyType, ProtectionLevel, SignatureAlgorithm};
 
 use crate::{
     catalog,
@@ -189,6 +189,14 @@ pub enum Error {
     /// It was not done, as another item of its batch failed.
     #[error("not done, as another item of this batch of all or nothing failed")]
     BatchAborted,
+    /// The algorithm cannot begin before it has the whole message.
+    #[error("{algorithm} needs the whole message, so one that comes in a stream has at most {most} bytes")]
+    NotStreamed {
+        /// The algorithm.
+        algorithm: SignatureAlgorithm,
+        /// The longest message.
+        most: usize,
+    },
     /// A device failed.
     #[error("the backend `{backend}` failed")]
     Backend {
@@ -332,6 +340,7 @@ impl Reasoned for Error {
             },
             Self::BackendGone { .. } => Reason::BackendUnavailable,
             Self::BatchAborted => Reason::BatchAborted,
+            Self::NotStreamed { .. } => Reason::StreamingNotSupportedForAlgorithm,
             Self::Catalog { source } => match source {
                 catalog::Error::KeyExists(_) | catalog::Error::Held(_) => Reason::KeyAlreadyExists,
                 catalog::Error::IdRetired(_) => Reason::KeyIdRetired,
@@ -362,6 +371,7 @@ impl Reasoned for Error {
                 gate::Error::Missing { .. } => Reason::KeyNotFound,
                 gate::Error::RateLimited { .. } => Reason::RateLimited,
                 gate::Error::Audit { .. } => Reason::AuditUnavailable,
+                gate::Error::ProofEnded { refusal } => refusal.reason,
                 gate::Error::Closing => Reason::ShuttingDown,
                 gate::Error::Deadline => Reason::BackendTimeout,
                 gate::Error::Panicked => Reason::Internal,

@@ -22,6 +22,14 @@ pub struct Limits {
     pub label_key_bytes: usize,
     /// The longest value of a label, in bytes.
     pub label_value_bytes: usize,
+    /// How many items of a stream may be at work at once.
+    pub stream_in_flight: usize,
+    /// The longest that a stream may go on.
+    #[serde(with = "humantime_serde")]
+    pub stream_timeout: Duration,
+    /// The longest that nothing may happen on it.
+    #[serde(with = "humantime_serde")]
+    pub stream_idle_timeout: Duration,
     /// The longest that a device call may take, whatever the client asked for.
     #[serde(with = "humantime_serde")]
     pub operation_timeout: Duration,
@@ -103,10 +111,13 @@ impl Limits {
             count("limits.message_bytes", self.message_bytes, MESSAGE_BYTES, bytes),
             count("limits.batch_items", self.batch_items, BATCH_ITEMS, ""),
             count("limits.random_bytes", self.random_bytes, RANDOM_BYTES, bytes),
+            count("limits.stream_in_flight", self.stream_in_flight, STREAM_IN_FLIGHT, ""),
             count("limits.labels", self.labels, LABELS, ""),
             count("limits.label_key_bytes", self.label_key_bytes, LABEL_KEY_BYTES, bytes),
             count("limits.label_value_bytes", self.label_value_bytes, LABEL_VALUE_BYTES, bytes),
         ];
+        let stream = BadValue::unless_span("limits.stream_timeout", self.stream_timeout);
+        let idle = BadValue::unless_span("limits.stream_idle_timeout", self.stream_idle_timeout);
         let operation = BadValue::unless_span("limits.operation_timeout", self.operation_timeout);
         let generate = BadValue::unless_span("limits.generate_timeout", self.generate_timeout);
         let destroy = least_span(
@@ -119,7 +130,7 @@ impl Limits {
         let lifetime = (!IMPORT_JOB_LIFETIME.contains(&self.import_job_lifetime)).then(|| {
             BadValue::new("limits.import_job_lifetime", "must be at least `1s` and at most `30days`")
         });
-        let spans = [operation, generate, destroy, rotate, lifetime];
+        let spans = [stream, idle, operation, generate, destroy, rotate, lifetime];
         counts.into_iter().chain(spans).flatten().collect()
     }
 }
@@ -130,6 +141,9 @@ impl Default for Limits {
             message_bytes: 64 * 1024,
             batch_items: 1000,
             random_bytes: 1024,
+            stream_in_flight: 256,
+            stream_timeout: Duration::from_secs(60 * 60),
+            stream_idle_timeout: Duration::from_secs(5 * 60),
             labels: 64,
             label_key_bytes: 63,
             label_value_bytes: 256,
@@ -164,6 +178,8 @@ fn least_span(field: &'static str, value: Duration, most: Duration) -> Option<Ba
 const MESSAGE_BYTES: RangeInclusive<usize> = 1..=1024 * 1024;
 /// A batch is bounded by its bytes as well.
 const BATCH_ITEMS: RangeInclusive<usize> = 1..=10_000;
+/// Each holds its message in memory, and a place in the queue of its backend.
+const STREAM_IN_FLIGHT: RangeInclusive<usize> = 1..=4096;
 /// A device is busy with many for long.
 const RANDOM_BYTES: RangeInclusive<usize> = 1..=16 * 1024;
 /// All of them fit into the largest message that makes a key.

@@ -16,6 +16,7 @@ mod error;
 mod filter;
 mod import;
 mod intent;
+mod large;
 mod limits;
 mod list;
 mod lookup;
@@ -32,6 +33,8 @@ mod verify;
 
 use std::{sync::Arc, time::SystemTime};
 
+use tokio_util::sync::CancellationToken;
+
 pub use self::{
     adopt::{Adopt, AdoptedKey, Becomes},
     amend::Amend,
@@ -45,8 +48,9 @@ pub use self::{
     error::{Error, Violation},
     filter::{Filter, FilterError, VersionFilter},
     import::{CreateImportJob, Import, ImportJobShown, Material, Wrapped},
+    large::{Content, Large, SignLarge, VerifyLarge},
     limits::Limits,
-    list::{List, Page},
+    list::{List, Page, Which},
     lookup::{Attest, Show, Shown},
     permissions::Permission,
     public::{ListVersions, Public, VersionPage},
@@ -78,6 +82,8 @@ pub struct Keyring {
     at_work: intent::AtWork,
     nonces: Arc<crypto::Nonces>,
     operations: Arc<blocks::Blocks>,
+    /// No stream takes any more.
+    stopping: CancellationToken,
 }
 
 /// A key as it was looked up: before it is known whether the caller may know.
@@ -95,7 +101,19 @@ impl Keyring {
             at_work: intent::AtWork::default(),
             nonces: Arc::default(),
             operations: Arc::default(),
+            stopping: CancellationToken::new(),
         }
+    }
+
+    /// Has streams end, as soon as what they have taken is answered.
+    pub fn stop_streams(&self) {
+        self.stopping.cancel();
+    }
+
+    /// When streams are to end.
+    #[must_use]
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stopping
     }
 
     /// The limits that requests are held to.

@@ -192,6 +192,7 @@ impl Keyring {
             deadline: Instant::now() + self.limits.generate_timeout + self.limits.operation_timeout,
             priority: skms_backend::Priority::Low,
             item: None,
+            standing: Default::default(),
             taken: Default::default(),
         }
     }

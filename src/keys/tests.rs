@@ -103,6 +103,7 @@ fn call(patience: Duration) -> Call {
         deadline: std::time::Instant::now() + patience,
         priority: Priority::Normal,
         item: None,
+        standing: auth::Standing::default(),
         taken: auth::Taken::default(),
     }
 }

@@ -10,7 +10,7 @@ use super::{
     sign::{Encoding, Usage, named, note},
 };
 use crate::{
-    gate::Work,
+    gate::{Permit, Work},
     model::{Action, Key, KeyId, State, Version},
 };
 
@@ -56,36 +56,38 @@ impl Keyring {
         let also = also.into_iter().collect();
         self.gate
             .admit_all(call, Action::VerifySignature, subject, also, move |permit| async move {
-                let key = known(found)?;
-                // The state before all else, as where it signs.
-                let candidates = candidates(&key, request.version, request.accept_compromised)?;
-                let usage = Usage::of(&key, request.algorithm, request.encoding, &request.input)?;
-                let algorithm = usage.algorithm;
-                note(&permit, &request.input, algorithm, None);
-                let signature = match (usage.encoding, key.key_type.field_bytes()) {
-                    (Some(Encoding::Der), Some(width)) => {
-                        p1363_from_der(&request.signature, width).map(Bytes::from)
-                    }
-                    _ => Some(request.signature),
-                };
-                let mut matched = None;
-                for version in candidates {
-                    let (Some(public_key), Some(signature)) = (&version.public_key, &signature) else {
-                        continue;
-                    };
-                    permit.charge(Work::Verify, &key, version.protection_level)?;
-                    if public_key.verify(algorithm, &request.input, signature) {
-                        matched = Some((version.number, version.state));
-                        break;
-                    }
-                    // Each try costs a fraction of a millisecond; others get a turn between.
-                    tokio::task::yield_now().await;
-                }
-                permit.note(|facts| facts.version = matched.map(|(number, _)| number));
-                Ok(Verified { key: Arc::clone(&key), algorithm, matched })
+                verify_with(&permit, known(found)?, request).await
             })
             .await
     }
+}
+
+/// Checks a signature with a key that was looked up.
+pub(super) async fn verify_with(permit: &Permit, key: Arc<Key>, request: Verify) -> Result<Verified, Error> {
+    // The state before all else, as where it signs.
+    let candidates = candidates(&key, request.version, request.accept_compromised)?;
+    let usage = Usage::of(&key, request.algorithm, request.encoding, &request.input)?;
+    let algorithm = usage.algorithm;
+    note(permit, &request.input, algorithm, None);
+    let signature = match (usage.encoding, key.key_type.field_bytes()) {
+        (Some(Encoding::Der), Some(width)) => p1363_from_der(&request.signature, width).map(Bytes::from),
+        _ => Some(request.signature),
+    };
+    let mut matched = None;
+    for version in candidates {
+        let (Some(public_key), Some(signature)) = (&version.public_key, &signature) else {
+            continue;
+        };
+        permit.charge(Work::Verify, &key, version.protection_level)?;
+        if public_key.verify(algorithm, &request.input, signature) {
+            matched = Some((version.number, version.state));
+            break;
+        }
+        // Each try costs a fraction of a millisecond; others get a turn between.
+        tokio::task::yield_now().await;
+    }
+    permit.note(|facts| facts.version = matched.map(|(number, _)| number));
+    Ok(Verified { key: Arc::clone(&key), algorithm, matched })
 }
 
 /// The versions to try, in order. With a number that one, if it may verify; with

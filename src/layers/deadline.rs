@@ -8,11 +8,38 @@ use std::{
 use http::{HeaderMap, Response};
 use tonic::body::Body;
 
-use crate::{model::Reason, rpc::status, transport::timeout_of};
+use super::Bounds;
+use crate::{
+    model::{Reason, Shape},
+    rpc::status,
+    transport::timeout_of,
+};
 
-/// The end of a call that begins now. A missing or malformed timeout counts as none.
-pub(super) fn of(headers: &HeaderMap, longest: Duration) -> Instant {
-    Instant::now() + timeout_of(headers).map_or(longest, |asked| asked.min(longest))
+/// The ends of a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ends {
+    /// When its caller stops waiting.
+    pub(super) call: Instant,
+    /// When its answer, or the first of them, must have begun.
+    pub(super) answer: Instant,
+}
+
+impl Ends {
+    /// Those of a call that begins now. A missing or malformed timeout counts as none.
+    ///
+    /// A stream may go on for longer than one answer may take; one that comes in, to be
+    /// answered at its end, is held by its method to getting on.
+    pub(super) fn of(headers: &HeaderMap, shape: Shape, bounds: &Bounds) -> Self {
+        let (now, asked) = (Instant::now(), timeout_of(headers));
+        let within = |longest: Duration| now + asked.map_or(longest, |asked| asked.min(longest));
+        match shape {
+            Shape::Unary => Self { call: within(bounds.longest), answer: within(bounds.longest) },
+            Shape::ClientStream => Self { call: within(bounds.stream), answer: within(bounds.stream) },
+            Shape::ServerStream | Shape::Bidirectional => {
+                Self { call: within(bounds.stream), answer: within(bounds.longest) }
+            }
+        }
+    }
 }
 
 /// What is late waits a little longer: a use case that gives up at the deadline

@@ -37,8 +37,8 @@ use tracing::Instrument as _;
 use self::record::Admitted;
 use crate::{
     audit,
-    auth::{Authenticator, Call, Taken},
-    model::{Access, Reason, Rpc},
+    auth::{Authenticator, Call, Standing, Taken},
+    model::{Access, Reason, Rpc, Shape},
     policy::Policies,
     rates::Rates,
     rpc::status,
@@ -62,10 +62,14 @@ pub struct Guards {
 pub struct Bounds {
     /// The longest call. One without a deadline of its own is given this.
     pub longest: Duration,
+    /// The same for a stream.
+    pub stream: Duration,
     /// The longest message that is signed, in bytes.
     pub payload: usize,
     /// The longest batch, in bytes.
     pub batch: usize,
+    /// The longest chunk of a large message, in bytes.
+    pub chunk: usize,
 }
 
 /// The layers, around the services.
@@ -123,7 +127,8 @@ where
         let served = async move {
             let id = Arc::clone(trace.request_id());
             // When its caller stops waiting.
-            let deadline = deadline::of(request.headers(), bounds.longest);
+            let shape = rpc.map_or(Shape::Unary, Rpc::shape);
+            let ends = deadline::Ends::of(request.headers(), shape, &bounds);
             let peer = request.extensions().get::<Peer>().cloned();
             let arrived =
                 peer.as_ref().map(|peer| Arrived { peer, request_id: &id, rpc, begun: Instant::now() });
@@ -134,7 +139,7 @@ where
                 let admission = match refusal::of_request(&request, &id) {
                     Some(refused) => Err(refused),
                     // Who calls, whether it is not too often, and whether it may call this at all.
-                    None => admission(&guards, request.headers(), arrived, deadline).await,
+                    None => admission(&guards, request.headers(), arrived, ends.call).await,
                 };
                 match admission {
                     Ok(let_in) => admitted = let_in,
@@ -157,7 +162,7 @@ where
             // A handler that panics is an error of one call, not the end of the process.
             let served = panic::contained(served.map(merged), &id);
             // Nobody waits longer than that, and a body that never comes is not waited for.
-            let response = deadline::kept(served, deadline, &id).await;
+            let response = deadline::kept(served, ends.answer, &id).await;
             // No outcome is answered without its record.
             let response = match admitted.zip(arrived) {
                 Some((admitted, arrived)) => record::kept(&guards, &admitted, arrived, response).await,
@@ -214,6 +219,7 @@ async fn admission(
         priority: Priority::Normal,
         item: None,
         taken: Taken::default(),
+        standing: Standing::new(&guards.authenticator, peer.certificate.clone()),
     };
     Ok(Some(Admitted { call, action, decision }))
 }

@@ -72,6 +72,7 @@ impl Code {
             | Reason::DecryptionFailed
             | Reason::KeyMismatch
             | Reason::ImportMaterialInvalid
+            | Reason::StreamProtocolViolation
             | Reason::RequestIdReused => Self::InvalidArgument,
             Reason::MethodNotAllowed | Reason::KeyAccessDenied => Self::PermissionDenied,
             Reason::KeyDisabled
@@ -97,7 +98,9 @@ impl Code {
             | Reason::BackendStorageFull
             | Reason::RateLimited
             | Reason::KeyUsageLimitExceeded => Self::ResourceExhausted,
-            Reason::OperationNotSupportedByBackend | Reason::MethodNotFound => Self::Unimplemented,
+            Reason::OperationNotSupportedByBackend
+            | Reason::StreamingNotSupportedForAlgorithm
+            | Reason::MethodNotFound => Self::Unimplemented,
             Reason::BackendUnavailable
             | Reason::BackendSessionLost
             | Reason::TokenNotPresent

@@ -32,6 +32,6 @@ pub use lifecycle::{Refused, Why};
 pub use name::{Name, NameError};
 pub use order::{Order, Place, SortBy, UnknownOrder};
 pub use reason::Reason;
-pub use rpc::{Access, Rpc};
+pub use rpc::{Access, Rpc, Shape};
 pub use state::{Effect, State, Verb};
 pub use turn::Turn;

@@ -73,6 +73,10 @@ reasons! {
     PageTokenInvalid = "PAGE_TOKEN_INVALID",
     /// A filter is not understood.
     FilterInvalid = "FILTER_INVALID",
+    /// A stream is not as its method wants it.
+    StreamProtocolViolation = "STREAM_PROTOCOL_VIOLATION",
+    /// The algorithm needs the whole message, and the message is too long for that.
+    StreamingNotSupportedForAlgorithm = "STREAMING_NOT_SUPPORTED_FOR_ALGORITHM",
     /// A request id was used for another request.
     RequestIdReused = "REQUEST_ID_REUSED",
     /// The caller may not call this method.

@@ -4,7 +4,7 @@
 use super::Action;
 
 macro_rules! rpcs {
-    ($($name:ident = $path:literal,)+) => {
+    ($($name:ident = $path:literal $shape:ident,)+) => {
         /// An RPC.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[expect(missing_docs, reason = "named as in the .proto files, where they are described")]
@@ -20,6 +20,12 @@ macro_rules! rpcs {
                 match self { $(Self::$name => $path,)+ }
             }
 
+            /// How many messages it has in either direction.
+            #[must_use]
+            pub const fn shape(self) -> Shape {
+                match self { $(Self::$name => Shape::$shape,)+ }
+            }
+
             /// The RPC of a path.
             #[must_use]
             pub fn of_path(path: &str) -> Option<Self> {
@@ -30,6 +36,19 @@ macro_rules! rpcs {
 }
 
 include!(concat!(env!("OUT_DIR"), "/rpcs.rs"));
+
+/// How many messages an RPC has in either direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One and one.
+    Unary,
+    /// Many and one.
+    ClientStream,
+    /// One and many.
+    ServerStream,
+    /// Many and many.
+    Bidirectional,
+}
 
 /// Who may call an RPC at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +74,12 @@ impl Rpc {
             // Balancers and kubelets have no token.
             Self::HealthCheck | Self::HealthWatch => Access::Public,
             Self::Reflect | Self::ReflectAlpha => Access::Action(Action::DescribeApi),
-            Self::CreateKey => Access::Action(Action::CreateKey),
+            Self::CreateKey | Self::BatchCreateKeys => Access::Action(Action::CreateKey),
             Self::AdoptKey => Access::Action(Action::AdoptKey),
             // The versions are a part of the key.
             Self::GetKey | Self::ListKeyVersions => Access::Action(Action::GetKey),
             Self::GetPublicKey => Access::Action(Action::GetPublicKey),
-            Self::ListKeys => Access::Action(Action::ListKeys),
+            Self::ListKeys | Self::StreamKeys => Access::Action(Action::ListKeys),
             Self::RotateKey => Access::Action(Action::RotateKey),
             Self::UpdateKey => Access::Action(Action::UpdateKey),
             Self::EnableKey => Access::Action(Action::EnableKey),
@@ -73,8 +92,12 @@ impl Rpc {
             Self::GetImportJob => Access::Action(Action::GetImportJob),
             Self::ImportKey => Access::Action(Action::ImportKey),
             Self::CreateCertificateSigningRequest => Access::Action(Action::CreateCsr),
-            Self::SignMessage | Self::BatchSign => Access::Action(Action::SignMessage),
-            Self::VerifySignature | Self::BatchVerify => Access::Action(Action::VerifySignature),
+            Self::SignMessage | Self::BatchSign | Self::SignStream | Self::SignLargeMessage => {
+                Access::Action(Action::SignMessage)
+            }
+            Self::VerifySignature | Self::BatchVerify | Self::VerifyStream | Self::VerifyLargeMessage => {
+                Access::Action(Action::VerifySignature)
+            }
             Self::Encrypt | Self::BatchEncrypt => Access::Action(Action::Encrypt),
             Self::Decrypt | Self::BatchDecrypt => Access::Action(Action::Decrypt),
             Self::ReEncrypt => Access::Action(Action::ReEncryptFrom),

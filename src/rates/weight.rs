@@ -13,13 +13,18 @@ use crate::model::Rpc;
 pub const fn of_call(rpc: Rpc) -> NonZeroU32 {
     units(match rpc {
         // Looked up in memory. What signing costs besides is charged when the key is known,
-        // and the items of a batch when they are counted.
+        // and the items of a batch or a stream when they are counted.
         Rpc::GetKey
         | Rpc::GetPublicKey
         | Rpc::SignMessage
         | Rpc::VerifySignature
         | Rpc::BatchSign
         | Rpc::BatchVerify
+        | Rpc::SignStream
+        | Rpc::VerifyStream
+        | Rpc::SignLargeMessage
+        | Rpc::VerifyLargeMessage
+        | Rpc::BatchCreateKeys
         | Rpc::BatchEncrypt
         | Rpc::BatchDecrypt
         | Rpc::Encrypt
@@ -50,7 +55,7 @@ pub const fn of_call(rpc: Rpc) -> NonZeroU32 {
         | Rpc::ImportKey => 10,
         Rpc::ListBackends | Rpc::TestPermissions | Rpc::ListKeyVersions => 5,
         // Up to a thousand keys, each asked of the policies.
-        Rpc::ListKeys => 20,
+        Rpc::ListKeys | Rpc::StreamKeys => 20,
         Rpc::HealthWatch | Rpc::Reflect | Rpc::ReflectAlpha => 10,
     })
 }

@@ -2,7 +2,8 @@
 
 use std::{num::NonZeroU64, time::SystemTime};
 
-use skms_backend::{EncryptionAlgorithm, ProtectionLevel, SignatureAlgorithm};
+use bytes::Bytes;
+use skms_backend::{EncryptionAlgorithm, Hash, ProtectionLevel, SignatureAlgorithm};
 
 use crate::{
     keys::{Availability, Encoding, Shown},
@@ -175,6 +176,16 @@ pub(super) const fn encoding(encoding: Option<Encoding>) -> proto::SignatureEnco
         Some(Encoding::Der) => proto::SignatureEncoding::Der,
         Some(Encoding::P1363) => proto::SignatureEncoding::P1363,
     }
+}
+
+/// What stands for a message.
+pub(super) fn digest((hash, value): (Hash, Bytes)) -> proto::Digest {
+    let hash = match hash {
+        Hash::Sha256 => proto::HashAlgorithm::Sha256,
+        Hash::Sha384 => proto::HashAlgorithm::Sha384,
+        Hash::Sha512 => proto::HashAlgorithm::Sha512,
+    };
+    proto::Digest { hash: hash.into(), value }
 }
 
 pub(super) const fn algorithm(algorithm: SignatureAlgorithm) -> proto::SignatureAlgorithm {

@@ -8,13 +8,15 @@ mod keys;
 mod lists;
 mod public_key;
 mod signatures;
+mod streams;
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     batch::{Batch, Together},
     parse::Fields,
     status,
+    stream::Answers,
 };
 use crate::{
     keys::{Call, Error, Keyring},
@@ -23,6 +25,7 @@ use crate::{
 };
 
 /// The service, over the use cases.
+#[derive(Clone)]
 pub(super) struct Service {
     keyring: Keyring,
 }
@@ -196,6 +199,60 @@ impl KeyManagement for Service {
     ) -> Result<Response<proto::BatchVerifyResponse>, Status> {
         let (call, request) = opened(request)?;
         closed(&call, self.batch_verify(&call, request).await)
+    }
+
+    type SignStreamStream = Answers<proto::SignStreamResponse>;
+
+    async fn sign_stream(
+        &self,
+        request: Request<Streaming<proto::SignStreamRequest>>,
+    ) -> Result<Response<Self::SignStreamStream>, Status> {
+        let (call, messages) = opened(request)?;
+        Ok(Response::new(self.sign_each(call, messages)))
+    }
+
+    type VerifyStreamStream = Answers<proto::VerifyStreamResponse>;
+
+    async fn verify_stream(
+        &self,
+        request: Request<Streaming<proto::VerifyStreamRequest>>,
+    ) -> Result<Response<Self::VerifyStreamStream>, Status> {
+        let (call, messages) = opened(request)?;
+        Ok(Response::new(self.verify_each(call, messages)))
+    }
+
+    async fn sign_large_message(
+        &self,
+        request: Request<Streaming<proto::SignLargeMessageRequest>>,
+    ) -> Result<Response<proto::SignLargeMessageResponse>, Status> {
+        let (call, messages) = opened(request)?;
+        closed(&call, self.sign_large(&call, messages).await)
+    }
+
+    async fn verify_large_message(
+        &self,
+        request: Request<Streaming<proto::VerifyLargeMessageRequest>>,
+    ) -> Result<Response<proto::VerifyLargeMessageResponse>, Status> {
+        let (call, messages) = opened(request)?;
+        closed(&call, self.verify_large(&call, messages).await)
+    }
+
+    async fn batch_create_keys(
+        &self,
+        request: Request<Streaming<proto::BatchCreateKeysRequest>>,
+    ) -> Result<Response<proto::BatchCreateKeysResponse>, Status> {
+        let (call, messages) = opened(request)?;
+        closed(&call, self.create_each(&call, messages).await)
+    }
+
+    type StreamKeysStream = Answers<proto::StreamKeysResponse>;
+
+    async fn stream_keys(
+        &self,
+        request: Request<proto::StreamKeysRequest>,
+    ) -> Result<Response<Self::StreamKeysStream>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.list_all(&call, &request))
     }
 
     async fn create_import_job(

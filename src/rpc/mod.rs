@@ -7,16 +7,19 @@
 mod batch;
 mod convert;
 mod crypto;
+mod incoming;
 mod jwk;
 mod key_management;
+mod large;
 mod page;
 mod parse;
 pub(crate) mod status;
+mod stream;
 mod system;
 
 use tonic::service::{Routes, RoutesBuilder};
 
-pub use self::batch::BATCH_BYTES;
+pub use self::{batch::BATCH_BYTES, large::CHUNK_BYTES};
 
 use crate::{
     keys::Keyring,

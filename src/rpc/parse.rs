@@ -45,6 +45,14 @@ impl Fields {
         }
     }
 
+    /// Says of everything that was wrong that it is in there.
+    pub(super) fn within(mut self, message: &str) -> Self {
+        for violation in &mut self.violations {
+            violation.field = format!("{message}.{}", violation.field);
+        }
+        self
+    }
+
     /// `parsed`, if nothing was wrong with any field.
     pub(super) fn finish<T>(self, parsed: Option<T>) -> Result<T, Error> {
         match parsed {
@@ -66,6 +74,14 @@ impl Fields {
 
     pub(super) fn key_id(&mut self, field: &str, id: &str) -> Option<KeyId> {
         id.parse().map_err(|error| self.fail(field, Reason::FieldInvalid, format!("{error}"))).ok()
+    }
+
+    pub(super) fn signature(&mut self, signature: &[u8], crc32c: Option<u32>) {
+        if signature.is_empty() {
+            self.fail("signature", Reason::FieldRequired, "the signature to check");
+        }
+        self.at_most("signature", signature.len(), Limits::SIGNATURE_BYTES);
+        self.checksum("signature_crc32c", crc32c, signature);
     }
 
     /// `Some(None)` where the field is empty.

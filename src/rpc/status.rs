@@ -15,7 +15,7 @@ use tracing::{error, warn};
 use crate::{
     keys::{CatalogError, Error, Exceeded, GateError, Reasoned, Violation},
     model::{self, Reason},
-    telemetry::chain,
+    telemetry::{Malformed, chain, metrics},
 };
 
 /// The domain of every reason.
@@ -72,12 +72,33 @@ pub(crate) fn rate_limited(exceeded: &Exceeded, request_id: &str) -> Status {
 
 /// A message that is longer than its method takes.
 pub(crate) fn too_large(request_id: &str) -> Status {
-    let violation = Violation::new(
-        "",
-        Reason::PayloadTooLarge,
-        "the request is larger than this method takes; GetServerInfo lists the limits",
-    );
-    of(&Error::Invalid { violations: vec![violation] }, request_id)
+    of(&message_too_large(), request_id)
+}
+
+/// What is wrong with a message of a stream that tonic has refused; `None` where the
+/// connection was at fault.
+pub(super) fn of_message(refused: &Status) -> Option<Error> {
+    match refused.code() {
+        Code::OutOfRange => {
+            metrics().malformed(Malformed::TooLarge);
+            Some(message_too_large())
+        }
+        // The decoder's, which names no cause as connections do.
+        Code::Internal if std::error::Error::source(refused).is_none() => {
+            metrics().malformed(Malformed::NoProtobuf);
+            Some(no_message())
+        }
+        _ => None,
+    }
+}
+
+fn message_too_large() -> Error {
+    let why = "the message is larger than this method takes; GetServerInfo lists the limits";
+    Error::invalid("", Reason::PayloadTooLarge, why)
+}
+
+fn no_message() -> Error {
+    Error::invalid("", Reason::FieldInvalid, "the body is not a message of this method")
 }
 
 fn details(reason: Reason, metadata: HashMap<String, String>, request_id: &str) -> ErrorDetails {
@@ -235,6 +256,9 @@ fn metadata(error: &Error) -> HashMap<String, String> {
         Error::Invalid { violations } => {
             violations.iter().filter_map(|violation| violation.about.clone()).collect()
         }
+        Error::NotStreamed { algorithm, most } => {
+            vec![("algorithm", algorithm.name().to_owned()), ("maxBytes", most.to_string())]
+        }
         Error::Catalog { .. }
         | Error::Gate { .. }
         | Error::BackendNotFound
@@ -309,6 +333,5 @@ fn log(error: &Error, code: Code) {
 
 /// A body that is no message of its method.
 pub(crate) fn malformed(request_id: &str) -> Status {
-    let violation = Violation::new("", Reason::FieldInvalid, "the body is not a message of this method");
-    of(&Error::Invalid { violations: vec![violation] }, request_id)
+    of(&no_message(), request_id)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 use super::{
-    BATCH_BYTES, convert,
+    BATCH_BYTES, CHUNK_BYTES, convert,
     key_management::{closed, opened},
     parse::Fields,
 };
@@ -223,6 +223,10 @@ fn server_info(info: &ServerInfo) -> proto::GetServerInfoResponse {
             max_operation_duration: span(info.limits.operation_timeout),
             max_generate_duration: span(info.limits.generate_timeout),
             max_operations_per_version: Limits::OPERATIONS,
+            max_stream_in_flight: count(info.limits.stream_in_flight),
+            max_chunk_bytes: count(CHUNK_BYTES),
+            max_stream_duration: span(info.limits.stream_timeout),
+            max_stream_idle_duration: span(info.limits.stream_idle_timeout),
         }),
         key_types: info.key_types.iter().map(|key_type| key_type.name().to_owned()).collect(),
     }

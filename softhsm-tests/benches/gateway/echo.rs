@@ -1,7 +1,7 @@
 //! A bare gRPC server: tonic as it comes, the messages of SignMessage in their
 //! usual sizes, and nothing done between them.
 
-use std::{future::pending, net::SocketAddr, thread};
+use std::{future::pending, net::SocketAddr, pin::Pin, thread};
 
 use skms::proto::{
     self, CreateKeyRequest, GetKeyRequest, GetPublicKeyRequest, GetPublicKeyResponse, KeyResponse,
@@ -10,8 +10,9 @@ use skms::proto::{
     key_management_server::{KeyManagement, KeyManagementServer},
     sign_request::Input,
 };
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{
-    Request, Response, Status,
+    Request, Response, Status, Streaming,
     transport::{Server, server::TcpIncoming},
 };
 
@@ -45,27 +46,94 @@ pub(crate) fn serve() {
 
 struct Echo;
 
+type Echoes<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+fn echo(request: SignRequest) -> Result<SignResponse, Status> {
+    let Some(Input::Message(signature)) = request.input else { return Err(other()) };
+    Ok(SignResponse {
+        signature,
+        key_id: request.key_id,
+        version: 1,
+        algorithm: request.algorithm,
+        encoding: 1,
+        signature_crc32c: 1,
+        protection_level: 1,
+        ..SignResponse::default()
+    })
+}
+
 #[tonic::async_trait]
 impl KeyManagement for Echo {
     async fn sign_message(&self, request: Request<SignRequest>) -> Result<Response<SignResponse>, Status> {
-        let request = request.into_inner();
-        let Some(Input::Message(signature)) = request.input else { return Err(other()) };
-        Ok(Response::new(SignResponse {
-            signature,
-            key_id: request.key_id,
-            version: 1,
-            algorithm: request.algorithm,
-            encoding: 1,
-            signature_crc32c: 1,
-            protection_level: 1,
-            ..SignResponse::default()
-        }))
+        echo(request.into_inner()).map(Response::new)
     }
 
     async fn batch_sign(
         &self,
-        _: Request<proto::BatchSignRequest>,
+        request: Request<proto::BatchSignRequest>,
     ) -> Result<Response<proto::BatchSignResponse>, Status> {
+        let results = request.into_inner().requests.into_iter().map(|request| {
+            let response = echo(request)?;
+            let result = Some(proto::batch_sign_result::Result::Response(response));
+            Ok(proto::BatchSignResult { result, reference: String::new() })
+        });
+        Ok(Response::new(proto::BatchSignResponse { results: results.collect::<Result<_, Status>>()? }))
+    }
+
+    type SignStreamStream = Echoes<proto::SignStreamResponse>;
+
+    async fn sign_stream(
+        &self,
+        request: Request<Streaming<proto::SignStreamRequest>>,
+    ) -> Result<Response<Self::SignStreamStream>, Status> {
+        use proto::{sign_stream_request::Kind, sign_stream_response::Result as Answer};
+        let answers = request.into_inner().map(|message| {
+            let message = message?;
+            let result = match message.kind {
+                Some(Kind::Sign(request)) => Answer::Response(echo(request)?),
+                Some(Kind::Start(_)) | None => Answer::Ack(proto::SignStreamAck { max_in_flight: u32::MAX }),
+            };
+            Ok(proto::SignStreamResponse { sequence: message.sequence, result: Some(result) })
+        });
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    type VerifyStreamStream = Echoes<proto::VerifyStreamResponse>;
+
+    async fn verify_stream(
+        &self,
+        _: Request<Streaming<proto::VerifyStreamRequest>>,
+    ) -> Result<Response<Self::VerifyStreamStream>, Status> {
+        Err(other())
+    }
+
+    async fn sign_large_message(
+        &self,
+        _: Request<Streaming<proto::SignLargeMessageRequest>>,
+    ) -> Result<Response<proto::SignLargeMessageResponse>, Status> {
+        Err(other())
+    }
+
+    async fn verify_large_message(
+        &self,
+        _: Request<Streaming<proto::VerifyLargeMessageRequest>>,
+    ) -> Result<Response<proto::VerifyLargeMessageResponse>, Status> {
+        Err(other())
+    }
+
+    async fn batch_create_keys(
+        &self,
+        _: Request<Streaming<proto::BatchCreateKeysRequest>>,
+    ) -> Result<Response<proto::BatchCreateKeysResponse>, Status> {
+        Err(other())
+    }
+
+    type StreamKeysStream = Echoes<proto::StreamKeysResponse>;
+
+    async fn stream_keys(
+        &self,
+        _: Request<proto::StreamKeysRequest>,
+    ) -> Result<Response<Self::StreamKeysStream>, Status> {
         Err(other())
     }
 

@@ -49,6 +49,7 @@ mod sign;
 mod start;
 mod stop;
 mod strangers;
+mod streams;
 mod system;
 mod tidy;
 mod tpm;

@@ -106,6 +106,10 @@ async fn the_server_says_which_limits_hold() {
         max_operation_duration: span(30),
         max_generate_duration: span(120),
         max_operations_per_version: 1 << 53,
+        max_stream_in_flight: 256,
+        max_chunk_bytes: 262_144,
+        max_stream_duration: span(3_600),
+        max_stream_idle_duration: span(300),
     };
     assert_eq!(info.limits, Some(expected));
     assert_eq!(info.key_types, KeyType::ALL.map(KeyType::name));

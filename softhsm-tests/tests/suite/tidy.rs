@@ -86,7 +86,7 @@ const FLOORS: [Floor; 26] = [
     ),
     floor(
         "gate",
-        &["model", "policy", "rates", "audit", "backends", "auth::Caller", "auth::Call"],
+        &["model", "policy", "rates", "audit", "backends", "auth::Caller", "auth::Call", "auth::Refusal"],
         "the door knows the caller, the key and the device, not the catalog and not the protocol",
     ),
     floor("policy", &["model", "auth::Caller", "auth::Method"], "decisions depend on nouns alone"),

@@ -158,6 +158,12 @@ const MISTAKES: &[(&str, &str)] = &[
          x.toml:5: `limits.label_key_bytes`: must be 1 to 63 bytes, not `64`\n\
          x.toml:6: `limits.label_value_bytes`: must be 1 to 256 bytes, not `0`",
     ),
+    (
+        "[limits]\nstream_in_flight = 0\nstream_timeout = '0s'\nstream_idle_timeout = '2days'\n",
+        "x.toml:2: `limits.stream_in_flight`: must be 1 to 4096, not `0`\n\
+         x.toml:3: `limits.stream_timeout`: must be longer than zero and at most `1day`\n\
+         x.toml:4: `limits.stream_idle_timeout`: must be longer than zero and at most `1day`",
+    ),
     ("[limits]\nmessage_bytes = -1\n", "x.toml:2: `limits.message_bytes`: must be a whole number, not `-1`"),
     (
         "[limits]\nmessage_bytes = 1e6\n",

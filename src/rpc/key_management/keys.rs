@@ -19,8 +19,18 @@ impl Service {
     pub(super) async fn create(
         &self,
         call: &Call,
-        mut request: proto::CreateKeyRequest,
+        request: proto::CreateKeyRequest,
     ) -> Result<proto::KeyResponse, Error> {
+        self.created(call, self.to_create(request)?).await
+    }
+
+    pub(super) async fn created(&self, call: &Call, create: Create) -> Result<proto::KeyResponse, Error> {
+        let shown = self.keyring.create(call, create).await?;
+        Ok(convert::key(&shown, View { full: false, version: 0 }))
+    }
+
+    /// What is to be made, if its form is right.
+    pub(super) fn to_create(&self, mut request: proto::CreateKeyRequest) -> Result<Create, Error> {
         let mut fields = Fields::default();
         let request_id = fields.request_id(&std::mem::take(&mut request.request_id));
         let repeatable = request_id.map(|id| id.map(|id| (id, parse::fingerprint(&request))));
@@ -29,8 +39,7 @@ impl Service {
             fields.fail("params.import_only", Reason::ParameterNotApplicable, why);
         }
         let parsed = create(&mut fields, request, repeatable, self.keyring.limits());
-        let shown = self.keyring.create(call, fields.finish(parsed)?).await?;
-        Ok(convert::key(&shown, View { full: false, version: 0 }))
+        fields.finish(parsed)
     }
 
     pub(super) async fn get(

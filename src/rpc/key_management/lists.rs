@@ -1,18 +1,19 @@
 //! ListKeys and ListKeyVersions.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use prost::Message;
 
 use super::Service;
 use crate::{
-    keys::{Call, Error, Limits, List, ListVersions, Shown},
+    keys::{Call, Error, Limits, List, ListVersions, Shown, Which},
     model::{Place, Reason, Version},
     proto,
     rpc::{
         convert::{self, View},
         page::{self, Listed},
         parse::Fields,
+        stream::{Answers, answers, closing},
     },
 };
 
@@ -40,8 +41,7 @@ impl Service {
                 limit: limit?,
                 order: order?,
                 after: after?,
-                filter: filter?,
-                show_destroyed: request.show_destroyed,
+                which: Which { filter: filter?, show_destroyed: request.show_destroyed },
             };
             Some((list, full?))
         })();
@@ -57,6 +57,37 @@ impl Service {
             next_page_token: next.map(|last| page::token(request, &last)).unwrap_or_default(),
             unreachable: listed.unreachable.iter().map(ToString::to_string).collect(),
         })
+    }
+
+    /// All keys, as an answer of many messages.
+    pub(super) fn list_all(
+        &self,
+        call: &Call,
+        request: &proto::StreamKeysRequest,
+    ) -> Result<Answers<proto::StreamKeysResponse>, Error> {
+        let mut fields = Fields::default();
+        let full = fields.full(request.view);
+        let filter = filter(&mut fields, &request.filter);
+        let (full, filter) = fields.finish(full.zip(filter))?;
+        let which = Which { filter, show_destroyed: request.show_destroyed };
+        let (keyring, asked) = (self.keyring.clone(), call.clone());
+        // Its record is that of the whole, and is written at its end.
+        call.taken.set();
+        let patience = keyring.limits().stream_idle_timeout;
+        Ok(answers(call.clone(), patience, move |sink| async move {
+            let (sink, stopping) = (Arc::new(sink), keyring.stopping().clone());
+            let give = move |shown: Shown| {
+                let (sink, stopping) = (Arc::clone(&sink), stopping.clone());
+                let key = convert::key(&shown, View { full, version: 0 });
+                async move {
+                    tokio::select! {
+                        () = stopping.cancelled() => Err(closing()),
+                        given = sink.give(proto::StreamKeysResponse { key: Some(key) }) => Ok(given?),
+                    }
+                }
+            };
+            keyring.list_all(&asked, which, give).await
+        }))
     }
 
     pub(super) async fn list_versions(

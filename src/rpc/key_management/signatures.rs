@@ -4,7 +4,7 @@ use skms_backend::Priority;
 
 use super::{Input, Service};
 use crate::{
-    keys::{Call, Error, Keyring, Limits, Sign, Verify},
+    keys::{Call, Error, Keyring, Limits, Sign, Signed, Verified, Verify},
     model::{Action, KeyId, Reason},
     proto,
     rpc::{
@@ -35,7 +35,7 @@ impl Service {
     }
 
     /// What is asked for, if its form is right.
-    fn to_sign(&self, request: proto::SignRequest) -> Result<ToSign, Error> {
+    pub(super) fn to_sign(&self, request: proto::SignRequest) -> Result<ToSign, Error> {
         use proto::sign_request::Input as P;
         let mut fields = Fields::default();
         let key = fields.required_key_id("key_id", &request.key_id);
@@ -79,7 +79,7 @@ impl Service {
         Ok(proto::BatchVerifyResponse { results })
     }
 
-    fn to_verify(&self, request: proto::VerifyRequest) -> Result<ToVerify, Error> {
+    pub(super) fn to_verify(&self, request: proto::VerifyRequest) -> Result<ToVerify, Error> {
         use proto::verify_request::Input as P;
         let mut fields = Fields::default();
         let key = fields.required_key_id("key_id", &request.key_id);
@@ -91,11 +91,7 @@ impl Service {
         let input = self.input(&mut fields, input, request.input_crc32c);
         let algorithm = fields.algorithm("algorithm", request.algorithm);
         let encoding = fields.encoding("encoding", request.encoding);
-        if request.signature.is_empty() {
-            fields.fail("signature", Reason::FieldRequired, "the signature to check");
-        }
-        fields.at_most("signature", request.signature.len(), Limits::SIGNATURE_BYTES);
-        fields.checksum("signature_crc32c", request.signature_crc32c, &request.signature);
+        fields.signature(&request.signature, request.signature_crc32c);
         fields.no_context(&request.context);
         fields.at_most("reference", request.reference.len(), Limits::REFERENCE_BYTES);
         let parsed = (|| {
@@ -120,7 +116,7 @@ impl Service {
 }
 
 /// A request for a signature whose form is right.
-struct ToSign {
+pub(super) struct ToSign {
     sign: Sign,
     priority: Priority,
     verified_input: bool,
@@ -128,7 +124,7 @@ struct ToSign {
 }
 
 /// A question about a signature whose form is right.
-struct ToVerify {
+pub(super) struct ToVerify {
     verify: Verify,
     verified_input: bool,
     verified_signature: bool,
@@ -146,17 +142,7 @@ impl Asked for ToSign {
         let Self { sign, priority, verified_input, reference } = self;
         call.priority = priority;
         let signed = keyring.sign(&call, sign).await?;
-        Ok(proto::SignResponse {
-            signature_crc32c: crc32c::crc32c(&signed.signature),
-            signature: signed.signature,
-            key_id: signed.key.id.to_string(),
-            version: signed.version,
-            algorithm: convert::algorithm(signed.algorithm).into(),
-            encoding: convert::encoding(signed.encoding).into(),
-            verified_input_crc32c: verified_input,
-            protection_level: convert::protection(signed.protection_level).into(),
-            reference,
-        })
+        Ok(signature(signed, verified_input, reference))
     }
 }
 
@@ -170,26 +156,51 @@ impl Asked for ToVerify {
     async fn answer(self, keyring: &Keyring, call: Call) -> Result<proto::VerifyResponse, Error> {
         let Self { verify, verified_input, verified_signature, reference } = self;
         let verified = keyring.verify(&call, verify).await?;
-        let valid = verified.matched.is_some();
-        let (version, version_state) = match verified.matched {
-            Some((version, state)) => (version, convert::state(state)),
-            None => (0, proto::KeyState::Unspecified),
-        };
-        Ok(proto::VerifyResponse {
-            valid,
-            version,
-            key_id: verified.key.id.to_string(),
-            algorithm: convert::algorithm(verified.algorithm).into(),
-            version_state: version_state.into(),
-            verified_input_crc32c: verified_input,
-            verified_signature_crc32c: verified_signature,
-            verified_valid_integrity: valid,
-            reference,
-        })
+        Ok(verdict(&verified, verified_input, verified_signature, reference))
     }
 }
 
-fn priority(fields: &mut Fields, number: i32) -> Option<Priority> {
+/// A signature, as it is answered.
+pub(super) fn signature(signed: Signed, verified_input: bool, reference: String) -> proto::SignResponse {
+    proto::SignResponse {
+        signature_crc32c: crc32c::crc32c(&signed.signature),
+        signature: signed.signature,
+        key_id: signed.key.id.to_string(),
+        version: signed.version,
+        algorithm: convert::algorithm(signed.algorithm).into(),
+        encoding: convert::encoding(signed.encoding).into(),
+        verified_input_crc32c: verified_input,
+        protection_level: convert::protection(signed.protection_level).into(),
+        reference,
+    }
+}
+
+/// What was found out about a signature, as it is answered.
+pub(super) fn verdict(
+    verified: &Verified,
+    verified_input: bool,
+    verified_signature: bool,
+    reference: String,
+) -> proto::VerifyResponse {
+    let valid = verified.matched.is_some();
+    let (version, version_state) = match verified.matched {
+        Some((version, state)) => (version, convert::state(state)),
+        None => (0, proto::KeyState::Unspecified),
+    };
+    proto::VerifyResponse {
+        valid,
+        version,
+        key_id: verified.key.id.to_string(),
+        algorithm: convert::algorithm(verified.algorithm).into(),
+        version_state: version_state.into(),
+        verified_input_crc32c: verified_input,
+        verified_signature_crc32c: verified_signature,
+        verified_valid_integrity: valid,
+        reference,
+    }
+}
+
+pub(super) fn priority(fields: &mut Fields, number: i32) -> Option<Priority> {
     match fields.known("priority", number)? {
         proto::Priority::Unspecified | proto::Priority::Normal => Some(Priority::Normal),
         proto::Priority::Low => Some(Priority::Low),

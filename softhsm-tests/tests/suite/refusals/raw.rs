@@ -78,6 +78,29 @@ pub(crate) async fn first(
     client.server_streaming(request, path.parse().unwrap(), AsItIs).await?.get_mut().message().await
 }
 
+/// Sends these as the messages of a stream, and tells how many answers there were and how
+/// it ended.
+pub(crate) async fn stream(
+    channel: Authorized,
+    path: &'static str,
+    bodies: Vec<Bytes>,
+) -> (usize, Result<(), Status>) {
+    let mut client = Grpc::new(channel);
+    client.ready().await.unwrap();
+    let request = Request::new(tokio_stream::iter(bodies));
+    let mut answers = match client.streaming(request, path.parse().unwrap(), AsItIs).await {
+        Ok(answers) => answers.into_inner(),
+        Err(status) => return (0, Err(status)),
+    };
+    for count in 0.. {
+        match answers.message().await {
+            Ok(Some(_)) => {}
+            ended => return (count, ended.map(drop)),
+        }
+    }
+    unreachable!("there are fewer answers than numbers")
+}
+
 /// Bytes on both sides.
 struct AsItIs;
 
