@@ -9,6 +9,7 @@ it did and ends with exit code 0 only if all of it was answered as
 proto/ promises. The stubs are generated on the way, into a temporary folder.
 """
 
+import hashlib
 import os
 import pathlib
 import sys
@@ -100,6 +101,58 @@ def health(channel, api):
         expect(status == "SERVING", "it serves")
 
 
+def streams(keys, api, key_id):
+    """What comes or goes in streams."""
+    messages = api.key_management_pb2
+    texts = [f"text {number}".encode() for number in range(100)]
+
+    def signatures():
+        start = messages.SignStreamStart(default_key_id=key_id, ordered=True, max_in_flight=8)
+        yield messages.SignStreamRequest(start=start)
+        for number, text in enumerate(texts, 1):
+            yield messages.SignStreamRequest(sequence=number, sign=messages.SignRequest(message=text))
+
+    first, *answers = keys.SignStream(signatures(), timeout=SECONDS)
+    expect(first.ack.max_in_flight == 8, "as many items at once as were asked for")
+    expect([answer.sequence for answer in answers] == list(range(1, 101)), "answers in their order")
+    said("sign stream", f"{len(answers)} signatures")
+
+    def verifications():
+        yield messages.VerifyStreamRequest(start=messages.VerifyStreamStart(default_key_id=key_id))
+        for answer, text in zip(answers, texts):
+            request = messages.VerifyRequest(message=text, signature=answer.response.signature)
+            yield messages.VerifyStreamRequest(sequence=answer.sequence, verify=request)
+
+    _, *verdicts = keys.VerifyStream(verifications(), timeout=SECONDS)
+    expect(len(verdicts) == 100 and all(verdict.response.valid for verdict in verdicts), "all are valid")
+    said("verify stream", f"{len(verdicts)} valid")
+
+    chunk = bytes(range(256)) * 1024
+
+    def parts(request, start):
+        yield request(start=start)
+        for _ in range(8):
+            yield request(chunk=chunk)
+        yield request(end=messages.LargeMessageEnd(total_size=8 * len(chunk)))
+
+    start = messages.SignLargeMessageStart(parameters=messages.SignRequest(key_id=key_id))
+    signed = keys.SignLargeMessage(parts(messages.SignLargeMessageRequest, start), timeout=SECONDS)
+    expect(signed.digest.value == hashlib.sha256(chunk * 8).digest(), "the digest is that of the message")
+    question = messages.VerifyRequest(key_id=key_id, signature=signed.signature.signature)
+    start = messages.VerifyLargeMessageStart(parameters=question)
+    verified = keys.VerifyLargeMessage(parts(messages.VerifyLargeMessageRequest, start), timeout=SECONDS)
+    expect(verified.verification.valid, "the signature of the large message is valid")
+    said("large message", f"{8 * len(chunk)} bytes, signed and verified")
+
+    made = messages.CreateKeyRequest(key_type="ec-p256", key_id=f"{key_id}-more", metadata={"of": key_id})
+    asked = [messages.BatchCreateKeysRequest(key=made, reference=name) for name in ("first", "again")]
+    result = keys.BatchCreateKeys(iter(asked), timeout=SECONDS)
+    expect((result.created, result.failed) == (1, 1), "the same id is not made twice")
+    listed = keys.StreamKeys(messages.StreamKeysRequest(filter=f'labels.of = "{key_id}"'), timeout=SECONDS)
+    expect([answer.key.id for answer in listed] == [made.key_id], "the stream lists the new key")
+    said("many keys", f"{made.key_id} made once, and listed")
+
+
 def use(keys, api, backend):
     """The life of one key on one backend."""
     messages, nouns = api.key_management_pb2, api.types_pb2
@@ -150,6 +203,8 @@ def use(keys, api, backend):
     expect(len(fixed.signature) == 64, "P1363 has a fixed width")
     expect(verify(message, fixed.signature, encoding=fixed.encoding).valid, "and is valid as such")
     said("sign", "as P1363, 64 bytes: valid")
+
+    streams(keys, api, key_id)
 
     rotated = keys.RotateKey(
         messages.RotateKeyRequest(key_id=key_id, etag=shown.metadata.etag, request_id=str(uuid.uuid4())),

@@ -126,9 +126,10 @@ async fn the_same_calls_with_good_proof_reach_the_devices() {
     let done = |operation: &str| -> usize {
         jobs.iter().filter(|(labels, _)| labels.contains(operation)).map(|(_, count)| count).sum()
     };
-    // Measured on both sides of the queue; each admin makes a key and a version, and signs
-    // a message, one in a batch, and a request for a certificate.
-    assert_eq!((done("generate"), done("sign")), (2 * 2 * keys, 2 * 3 * keys), "{jobs:?}");
+    // Measured on both sides of the queue; each admin makes a key, one in a batch and a
+    // version, and signs a message, one in a batch, one in a stream, a large one, and a
+    // request for a certificate.
+    assert_eq!((done("generate"), done("sign")), (2 * 3 * keys, 2 * 5 * keys), "{jobs:?}");
     assert!(gateway.stop().await.success());
     assert_ne!(rows_of(&home), rows);
 }
@@ -252,8 +253,10 @@ async fn refusals_of(
 }
 
 async fn call(channel: &Channel, path: &'static str, credential: &Credential) -> Result<(), Status> {
-    let body = Rpc::of_path(path).map(callers::body).unwrap_or_default();
-    raw::first(channel.clone(), path, credential.headers.clone(), body).await.map(drop)
+    let bodies = Rpc::of_path(path)
+        .map(|rpc| callers::streamed(rpc, KEY).unwrap_or_else(|| (vec![callers::body(rpc)], 0)));
+    let bodies = bodies.unwrap_or_else(|| (vec![Default::default()], 0));
+    raw::first(channel.clone(), path, credential.headers.clone(), bodies).await.map(drop)
 }
 
 fn told(status: &Status) -> (String, Told) {

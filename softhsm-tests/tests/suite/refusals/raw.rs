@@ -64,18 +64,22 @@ pub(crate) async fn call(
     client.unary(Request::new(body), path.parse().unwrap(), AsItIs).await
 }
 
-/// Sends `body` as it is, with these headers, and waits for the first answer. What
-/// follows it is not waited for.
+/// Sends these messages as they are, with these headers, and waits for the first answer
+/// behind so many others. What follows it is not waited for.
 pub(crate) async fn first(
     channel: Channel,
     path: &'static str,
     headers: MetadataMap,
-    body: Bytes,
+    (bodies, behind): (Vec<Bytes>, usize),
 ) -> Result<Option<Bytes>, Status> {
     let mut client = Grpc::new(channel);
     client.ready().await.unwrap();
-    let request = Request::from_parts(headers, Extensions::new(), body);
-    client.server_streaming(request, path.parse().unwrap(), AsItIs).await?.get_mut().message().await
+    let request = Request::from_parts(headers, Extensions::new(), tokio_stream::iter(bodies));
+    let mut answers = client.streaming(request, path.parse().unwrap(), AsItIs).await?.into_inner();
+    for _ in 0..behind {
+        answers.message().await?;
+    }
+    answers.message().await
 }
 
 /// Sends these as the messages of a stream, and tells how many answers there were and how

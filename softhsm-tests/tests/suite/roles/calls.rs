@@ -11,7 +11,7 @@ use super::model::{KEYS, Key, MISSING, Who};
 use crate::{
     ask::{PROGRAM, create, full, outcome, public, rotate, sign, verify, versions},
     refusals::raw,
-    strangers::callers::{batch_of, body},
+    strangers::callers::{batch_of, body, streamed},
 };
 
 /// A gateway with the keys of the model.
@@ -43,7 +43,8 @@ pub(super) async fn call(
     rpc: Rpc,
     key: &str,
 ) -> Result<Option<Bytes>, Status> {
-    let got = raw::first(channel.clone(), rpc.path(), headers.clone(), asking(rpc, key).into()).await;
+    let asked = streamed(rpc, key).unwrap_or_else(|| (vec![asking(rpc, key).into()], 0));
+    let got = raw::first(channel.clone(), rpc.path(), headers.clone(), asked).await;
     got.and_then(|answer| unbatched(rpc, answer))
 }
 
@@ -55,10 +56,7 @@ fn unbatched(rpc: Rpc, answer: Option<Bytes>) -> Result<Option<Bytes>, Status> {
             let [result] = &proto::$response::decode(bytes).unwrap().results[..] else { panic!("not one") };
             match result.result.clone().unwrap() {
                 proto::$module::Result::Response(item) => Ok(Some(item.encode_to_vec().into())),
-                proto::$module::Result::Error(error) => {
-                    let details = error.encode_to_vec().into();
-                    Err(Status::with_details(error.code.into(), error.message, details))
-                }
+                proto::$module::Result::Error(error) => Err(of_item(&error)),
             }
         }};
     }
@@ -67,12 +65,41 @@ fn unbatched(rpc: Rpc, answer: Option<Bytes>) -> Result<Option<Bytes>, Status> {
         Rpc::BatchVerify => only!(BatchVerifyResponse, batch_verify_result),
         Rpc::BatchEncrypt => only!(BatchEncryptResponse, batch_encrypt_result),
         Rpc::BatchDecrypt => only!(BatchDecryptResponse, batch_decrypt_result),
+        Rpc::BatchCreateKeys => {
+            use proto::batch_create_keys_result::Result as Made;
+            let all = proto::BatchCreateKeysResponse::decode(answer.unwrap()).unwrap().results;
+            match all.into_iter().next().and_then(|result| result.result).unwrap() {
+                Made::Key(key) => Ok(Some(key.encode_to_vec().into())),
+                Made::Error(error) => Err(of_item(&error)),
+            }
+        }
+        Rpc::SignStream => {
+            use proto::sign_stream_response::Result as Answer;
+            match proto::SignStreamResponse::decode(answer.unwrap()).unwrap().result.unwrap() {
+                Answer::Error(error) => Err(of_item(&error)),
+                other => Ok(Some(format!("{other:?}").into())),
+            }
+        }
+        Rpc::VerifyStream => {
+            use proto::verify_stream_response::Result as Answer;
+            match proto::VerifyStreamResponse::decode(answer.unwrap()).unwrap().result.unwrap() {
+                Answer::Error(error) => Err(of_item(&error)),
+                other => Ok(Some(format!("{other:?}").into())),
+            }
+        }
         _ => Ok(answer),
     }
 }
 
+/// The error of an item, as the call of one would have it.
+fn of_item(error: &tonic_types::Status) -> Status {
+    let details = error.encode_to_vec().into();
+    Status::with_details(error.code.into(), error.message.clone(), details)
+}
+
 fn asking(rpc: Rpc, key: &str) -> Vec<u8> {
     match rpc {
+        Rpc::BatchCreateKeys => batch_of(&asking(Rpc::CreateKey, key)),
         Rpc::BatchSign => batch_of(&asking(Rpc::SignMessage, key)),
         Rpc::BatchVerify => batch_of(&asking(Rpc::VerifySignature, key)),
         Rpc::BatchEncrypt => batch_of(&asking(Rpc::Encrypt, key)),

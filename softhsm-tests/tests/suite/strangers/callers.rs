@@ -115,6 +115,8 @@ pub(crate) fn body(rpc: Rpc) -> Bytes {
         }
         Rpc::SignMessage => ask::sign(KEY, "text").encode_to_vec(),
         Rpc::VerifySignature => ask::verify(KEY, "text", "no signature").encode_to_vec(),
+        // The key is the field 1 of its message, too.
+        Rpc::BatchCreateKeys => batch_of(&body(Rpc::CreateKey)),
         Rpc::BatchSign => batch_of(&body(Rpc::SignMessage)),
         Rpc::BatchVerify => batch_of(&body(Rpc::VerifySignature)),
         Rpc::BatchEncrypt => batch_of(&body(Rpc::Encrypt)),
@@ -193,6 +195,46 @@ pub(crate) fn body(rpc: Rpc) -> Bytes {
         _ => Vec::new(),
     }
     .into()
+}
+
+/// What a stream of one item consists of, and how many answers come before that of the
+/// item; nothing for what is no stream of a caller.
+pub(crate) fn streamed(rpc: Rpc, key: &str) -> Option<(Vec<Bytes>, usize)> {
+    macro_rules! messages {
+        ($request:ident, $module:ident: $($kind:ident($message:expr) $($sequence:literal)?),+) => {
+            [$(proto::$request {
+                kind: Some(proto::$module::Kind::$kind($message)),
+                $(sequence: $sequence,)?
+            }),+].iter().map(|message| message.encode_to_vec().into()).collect()
+        };
+    }
+    let (sign, verify) = (ask::sign(key, "text"), ask::verify(key, "text", "no signature"));
+    let end = proto::LargeMessageEnd { total_size: 4, crc32c: None };
+    match rpc {
+        Rpc::SignStream => {
+            let start = proto::SignStreamStart::default();
+            Some((messages!(SignStreamRequest, sign_stream_request: Start(start) 0, Sign(sign) 1), 1))
+        }
+        Rpc::VerifyStream => {
+            let start = proto::VerifyStreamStart::default();
+            Some((messages!(VerifyStreamRequest, verify_stream_request: Start(start) 0, Verify(verify) 1), 1))
+        }
+        Rpc::SignLargeMessage => {
+            let parameters = Some(proto::SignRequest { input: None, ..sign });
+            let start = proto::SignLargeMessageStart { parameters, declared_size: 0 };
+            let messages = messages!(SignLargeMessageRequest, sign_large_message_request:
+                Start(start), Chunk("text".into()), End(end));
+            Some((messages, 0))
+        }
+        Rpc::VerifyLargeMessage => {
+            let parameters = Some(proto::VerifyRequest { input: None, ..verify });
+            let start = proto::VerifyLargeMessageStart { parameters, declared_size: 0 };
+            let messages = messages!(VerifyLargeMessageRequest, verify_large_message_request:
+                Start(start), Chunk("text".into()), End(end));
+            Some((messages, 0))
+        }
+        _ => None,
+    }
 }
 
 /// A batch of one item: the field 1 of its message.
