@@ -1,6 +1,9 @@
 //! The RPCs: a request is parsed, a use case called, its answer rendered. What
 //! the messages mean is decided in `keys`, what errors become in `status`.
 //!
+//! Many items in one call are a `batch`. Messages that come one after the other are read by
+//! `incoming`; in `stream` each is an item that is answered, in `large` all are one message.
+//!
 //! **Invariant:** every field of every request is checked before a use case is
 //! called, and all fields at fault are named together.
 
