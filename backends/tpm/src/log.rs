@@ -2,10 +2,10 @@
 //!
 //! The stack writes to the file that `TSS2_LOGFILE` names, and looks at its environment when
 //! it logs for the first time. In a process that runs the environment cannot be changed
-//! safely, so whoever starts the process gives it [`environment`]: a pipe, which
-//! [`follow`] reads. Every line becomes an event of the target `tss2`, at `debug`: the stack
-//! calls an error what is an answer, such as that a TPM is started already; what matters
-//! comes back as an error value.
+//! safely, so whoever starts the process gives it [`environment`]: a pipe, which the first
+//! TPM that is opened reads. Every line becomes an event of the target `tss2`, at `debug`:
+//! the stack calls an error what is an answer, such as that a TPM is started already; what
+//! matters comes back as an error value.
 //!
 //! **Invariant:** the level is never one at which the stack writes out what it sends.
 
