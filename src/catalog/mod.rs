@@ -21,6 +21,7 @@ mod change;
 mod config;
 mod destroy;
 mod error;
+mod history;
 mod home;
 mod idempotency;
 mod jobs;
@@ -43,6 +44,7 @@ pub use self::anchors::anchors;
 pub use self::change::{Amendment, Change};
 pub use self::config::Config;
 pub use self::error::Error;
+pub use self::history::{Changed, Kind, Moment, State};
 pub use self::idempotency::{Idempotency, REQUEST_ID_LIFETIME};
 pub use self::jobs::BegunJob;
 pub use self::restore::{Place as RestorePlace, RestoreError, Restored, restore};
@@ -57,6 +59,8 @@ pub struct Catalog {
     view: Arc<ArcSwap<View>>,
     /// Sent to when what is due has changed.
     due: watch::Sender<()>,
+    /// Sent to when anything has changed.
+    changed: watch::Sender<()>,
     /// Held only on threads that may block, for the length of one transaction.
     store: Arc<Mutex<Store>>,
 }
@@ -95,11 +99,12 @@ impl Catalog {
     /// from a newer one.
     pub fn open(config: &Config) -> Result<Self, Error> {
         let store = Store::open(&config.path)?;
-        let view = View::of(store.load()?).and_jobs(store.load_jobs()?);
+        let view = View::of(store.load()?).and_jobs(store.load_jobs()?).since(store.moment()?);
         Ok(Self {
             instance: store.instance(),
             view: Arc::new(ArcSwap::from_pointee(view)),
             due: watch::Sender::new(()),
+            changed: watch::Sender::new(()),
             store: Arc::new(Mutex::new(store)),
         })
     }
@@ -328,18 +333,20 @@ impl Catalog {
         &self,
         transaction: impl FnOnce(&mut Store) -> Result<store::Written<T>, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (store, view, due) = (Arc::clone(&self.store), Arc::clone(&self.view), self.due.clone());
+        let (store, view) = (Arc::clone(&self.store), Arc::clone(&self.view));
+        let (due, changed) = (self.due.clone(), self.changed.clone());
         let task = tokio::task::spawn_blocking(move || {
             let mut store = store.lock();
             let written = transaction(&mut store)?;
             if !written.changes.is_empty() {
                 let before = view.load_full();
-                let after = before.with(written.changes);
+                let after = before.with(written.changes).noting(&store, &before);
                 let is_due = after.is_due_otherwise(&before);
                 view.store(Arc::new(after));
                 if is_due {
                     due.send_replace(());
                 }
+                changed.send_replace(());
             }
             Ok(written.value)
         });

@@ -216,6 +216,7 @@ pub(super) fn key(row: &Row<'_>) -> Result<Key, Error> {
         max_operations: row
             .get::<_, Option<i64>>("max_operations")?
             .and_then(|most| NonZeroU64::new(most.unsigned_abs())),
+        expiry_warned: row.get::<_, Option<i64>>("expiry_warned")?.map(time),
         destroy_after: Duration::from_millis(u64::try_from(destroy_after).unwrap_or_default()),
         rotation_period: row
             .get::<_, Option<i64>>("rotation_period")?

@@ -32,6 +32,7 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("sql/0006_import_jobs.sql")),
     M::up(include_str!("sql/0007_home.sql")),
     M::up(include_str!("sql/0008_operations.sql")),
+    M::up(include_str!("sql/0009_expiry.sql")),
 ];
 const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
 
@@ -276,7 +277,9 @@ impl Store {
             .execute("DELETE FROM requests WHERE created < ?1 AND answer IS NOT NULL", [before])?;
         let history = now.checked_sub(HISTORY).map_or(0, rows::millis);
         self.connection.execute("DELETE FROM withdrawn WHERE at < ?1", [history])?;
-        self.connection.execute("DELETE FROM changes WHERE at < ?1", [history])?;
+        // The last stays: it is what those who follow have seen.
+        let changes = "DELETE FROM changes WHERE at < ?1 AND revision < (SELECT max(revision) FROM changes)";
+        self.connection.execute(changes, [history])?;
         Ok(Written { value: (), changes: Vec::new() })
     }
 

@@ -81,6 +81,7 @@ fn key(name: &str) -> Key {
         not_before: Some(now),
         expires: None,
         max_operations: None,
+        expiry_warned: None,
         destroy_after: Duration::from_secs(86_400),
         rotation_period: None,
         next_rotation: None,

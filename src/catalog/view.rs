@@ -1,11 +1,17 @@
 //! The keys in memory: a persistent map, so that a change copies a path through
 //! a tree and never the whole, and readers keep what they have seen.
 
-use std::{collections::BTreeSet, ops::Bound, sync::Arc, time::SystemTime};
+use std::{
+    collections::BTreeSet,
+    ops::Bound,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use imbl::{OrdMap, OrdSet};
 use skms_backend::{KeyRef, KeyTag, Pin};
 
+use super::history::{Moment, Recent};
 use crate::model::{BackendName, ImportJob, Key, KeyId, Order, Place, SortBy, State, Version};
 
 /// A consistent state of the catalog.
@@ -19,6 +25,7 @@ pub(super) struct View {
     updated: OrdMap<Place, Arc<Key>>,
     due: OrdSet<Due>,
     jobs: OrdMap<KeyId, Arc<ImportJob>>,
+    pub(super) recent: Recent,
 }
 
 /// What the gateway is to do by itself, and when.
@@ -39,14 +46,22 @@ pub enum Task {
     Destroy(u32),
     /// Makes a new version.
     Rotate,
+    /// Tells that it expires.
+    WarnOfExpiry,
 }
+
+/// How long before a key expires that is told.
+const EXPIRY_WARNING: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What of a key is due some day.
 fn due(key: &Key) -> impl Iterator<Item = Due> + '_ {
     let destroyed = key.versions.iter().filter(|version| version.state == State::DestroyScheduled);
     let destroyed = destroyed.filter_map(|version| Some((version.destroys?, Task::Destroy(version.number))));
     let rotated = key.rotates().map(|time| (time, Task::Rotate));
-    destroyed.chain(rotated).map(|(time, task)| Due { time, key: key.id.clone(), task })
+    let expires = key.expires.filter(|expires| key.expiry_warned != Some(*expires) && !key.is_gone());
+    let warned =
+        expires.map(|time| (time.checked_sub(EXPIRY_WARNING).unwrap_or(UNIX_EPOCH), Task::WarnOfExpiry));
+    destroyed.chain(rotated).chain(warned).map(|(time, task)| Due { time, key: key.id.clone(), task })
 }
 
 /// What a transaction did to one key, or to one import job.
@@ -68,6 +83,11 @@ impl View {
 
     pub(super) fn and_jobs(mut self, jobs: Vec<ImportJob>) -> Self {
         self.jobs.extend(jobs.into_iter().map(|job| (job.id.clone(), Arc::new(job))));
+        self
+    }
+
+    pub(super) fn since(mut self, moment: Moment) -> Self {
+        self.recent = Recent::since(moment);
         self
     }
 

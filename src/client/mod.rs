@@ -33,7 +33,9 @@ use self::token::CallOptions;
 pub use self::{
     config::{ClientConfig, Endpoint, EndpointError, IdentityFiles},
     error::{Error, Failure, FieldViolation},
-    streams::{Answers, Asking, Ended, Items, Keys, SignStream, Signatures, Verifications, VerifyStream},
+    streams::{
+        Answers, Asking, Ended, Items, Keys, SignStream, Signatures, Verifications, VerifyStream, Watch,
+    },
     token::{Token, TokenError},
 };
 use crate::proto::{

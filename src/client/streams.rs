@@ -166,6 +166,37 @@ impl Keys {
     }
 }
 
+/// What becomes of keys.
+#[derive(Debug)]
+pub struct Watch {
+    responses: Streaming<proto::WatchKeysResponse>,
+    resume_token: Bytes,
+    timeout: std::time::Duration,
+}
+
+impl Watch {
+    /// The next event.
+    ///
+    /// # Errors
+    /// The stream was ended by the gateway, or the connection has broken. Another watch with
+    /// [`Self::resume_token`] goes on behind what was told, if there is one.
+    pub async fn next(&mut self) -> Result<proto::WatchKeysResponse, Error> {
+        let message = self.responses.message().await;
+        let message = message.and_then(|message| message.ok_or_else(|| Status::unavailable("it has ended")));
+        let event = message.map_err(|status| Failure::decode(&status, self.timeout))?;
+        if !event.resume_token.is_empty() {
+            self.resume_token.clone_from(&event.resume_token);
+        }
+        Ok(event)
+    }
+
+    /// The last token that was told; empty: none yet.
+    #[must_use]
+    pub const fn resume_token(&self) -> &Bytes {
+        &self.resume_token
+    }
+}
+
 impl Client {
     /// Opens a stream of signatures.
     ///
@@ -260,6 +291,16 @@ impl Client {
     pub async fn stream_keys(&self, request: proto::StreamKeysRequest) -> Result<Keys, Error> {
         let responses = self.call(self.unbounded().stream_keys(request)).await?;
         Ok(Keys { responses, timeout: self.options.timeout() })
+    }
+
+    /// Tells what becomes of keys.
+    ///
+    /// # Errors
+    /// As the gateway answers.
+    pub async fn watch_keys(&self, request: proto::WatchKeysRequest) -> Result<Watch, Error> {
+        let resume_token = request.resume_token.clone();
+        let responses = self.call(self.unbounded().watch_keys(request)).await?;
+        Ok(Watch { responses, resume_token, timeout: self.options.timeout() })
     }
 
     fn unbounded(&self) -> KeyManagementClient<Transport> {

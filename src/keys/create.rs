@@ -272,6 +272,7 @@ pub(super) fn new_key(
         not_before: request.not_before,
         expires: request.expires,
         max_operations: request.max_operations,
+        expiry_warned: None,
         destroy_after: request.destroy_after,
         rotation_period: request.rotation_period,
         next_rotation: request

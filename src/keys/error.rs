@@ -197,6 +197,14 @@ pub enum Error {
         /// The longest message.
         most: usize,
     },
+    /// Who watches does not take what it is told.
+    #[error("the watch fell behind what happens; go on with its last resume token, and take events sooner")]
+    WatchTooSlow,
+    /// What a watch was to go on behind is not remembered any more.
+    #[error(
+        "what changed since this token was given is not known any more; begin again with `send_initial_state`"
+    )]
+    WatchExpired,
     /// A device failed.
     #[error("the backend `{backend}` failed")]
     Backend {
@@ -340,6 +348,8 @@ impl Reasoned for Error {
             },
             Self::BackendGone { .. } => Reason::BackendUnavailable,
             Self::BatchAborted => Reason::BatchAborted,
+            Self::WatchTooSlow => Reason::WatchConsumerTooSlow,
+            Self::WatchExpired => Reason::WatchResumeTokenExpired,
             Self::NotStreamed { .. } => Reason::StreamingNotSupportedForAlgorithm,
             Self::Catalog { source } => match source {
                 catalog::Error::KeyExists(_) | catalog::Error::Held(_) => Reason::KeyAlreadyExists,

@@ -30,6 +30,9 @@ pub struct Limits {
     /// The longest that nothing may happen on it.
     #[serde(with = "humantime_serde")]
     pub stream_idle_timeout: Duration,
+    /// How often somebody who watches is told that it has missed nothing.
+    #[serde(with = "humantime_serde")]
+    pub watch_bookmark_interval: Duration,
     /// The longest that a device call may take, whatever the client asked for.
     #[serde(with = "humantime_serde")]
     pub operation_timeout: Duration,
@@ -118,6 +121,9 @@ impl Limits {
         ];
         let stream = BadValue::unless_span("limits.stream_timeout", self.stream_timeout);
         let idle = BadValue::unless_span("limits.stream_idle_timeout", self.stream_idle_timeout);
+        let bookmark = (!WATCH_BOOKMARK_INTERVAL.contains(&self.watch_bookmark_interval)).then(|| {
+            BadValue::new("limits.watch_bookmark_interval", "must be at least `10ms` and at most `30s`")
+        });
         let operation = BadValue::unless_span("limits.operation_timeout", self.operation_timeout);
         let generate = BadValue::unless_span("limits.generate_timeout", self.generate_timeout);
         let destroy = least_span(
@@ -130,7 +136,7 @@ impl Limits {
         let lifetime = (!IMPORT_JOB_LIFETIME.contains(&self.import_job_lifetime)).then(|| {
             BadValue::new("limits.import_job_lifetime", "must be at least `1s` and at most `30days`")
         });
-        let spans = [stream, idle, operation, generate, destroy, rotate, lifetime];
+        let spans = [stream, idle, bookmark, operation, generate, destroy, rotate, lifetime];
         counts.into_iter().chain(spans).flatten().collect()
     }
 }
@@ -144,6 +150,7 @@ impl Default for Limits {
             stream_in_flight: 256,
             stream_timeout: Duration::from_secs(60 * 60),
             stream_idle_timeout: Duration::from_secs(5 * 60),
+            watch_bookmark_interval: Duration::from_secs(15),
             labels: 64,
             label_key_bytes: 63,
             label_value_bytes: 256,
@@ -187,6 +194,8 @@ const LABELS: RangeInclusive<usize> = 0..=128;
 /// Their names are the grammar of filters and policies as well.
 const LABEL_KEY_BYTES: RangeInclusive<usize> = 1..=63;
 const LABEL_VALUE_BYTES: RangeInclusive<usize> = 1..=256;
+/// Who has heard nothing for longer cannot tell whether it is still told anything.
+const WATCH_BOOKMARK_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(30);
 /// Nobody wraps by hand within less than a second; and a wrapping key that lies about for
 /// longer than a month is a key that nobody looks after.
 const IMPORT_JOB_LIFETIME: RangeInclusive<Duration> =

@@ -30,6 +30,7 @@ mod sign;
 mod sweep;
 mod system;
 mod verify;
+mod watch;
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -59,11 +60,12 @@ pub use self::{
     sweep::Swept,
     system::{BackendShown, ServerInfo},
     verify::{Verified, Verify},
+    watch::{Begin, Told, Watch},
 };
 pub use crate::{
     auth::Call,
     backends::{Availability, BackendInfo},
-    catalog::{Amendment, Change, Error as CatalogError},
+    catalog::{Amendment, Change, Error as CatalogError, Kind, Moment},
     gate::{Error as GateError, Exceeded, Reasoned},
 };
 use crate::{

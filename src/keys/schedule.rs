@@ -1,5 +1,5 @@
-//! What the gateway does by itself when its time has come: it destroys versions, and
-//! rotates keys.
+//! What the gateway does by itself when its time has come: it destroys versions, rotates
+//! keys, and tells those who follow that a key expires.
 //!
 //! It waits for the earliest time there is, and looks again when that changes. What
 //! fails is tried again, later each time; the schedule itself is in the catalog, so a
@@ -67,13 +67,14 @@ impl Keyring {
             if late.waits(&due) {
                 continue;
             }
-            if away.contains(&backend) {
+            if due.task != Task::WarnOfExpiry && away.contains(&backend) {
                 late.failed(&due);
                 continue;
             }
             let (task, done) = match due.task {
                 Task::Destroy(version) => (Scheduled::Destruction, self.destroy(key, version).await),
                 Task::Rotate => (Scheduled::Rotation, self.rotate_as_scheduled(&due).await),
+                Task::WarnOfExpiry => (Scheduled::ExpiryWarning, self.warn_of_expiry(&key).await),
             };
             // What is done is due no more, and forgotten in the next round.
             late.failed(&due);
@@ -131,6 +132,13 @@ impl Keyring {
             .await
     }
 
+    async fn warn_of_expiry(&self, key: &Key) -> Result<(), Error> {
+        let Some(expires) = key.expires else { return Ok(()) };
+        self.catalog.warned_of_expiry(key.id.clone(), expires).await?;
+        info!(key = %key.id, expires = %humantime::format_rfc3339_seconds(expires), "the key expires");
+        Ok(())
+    }
+
     async fn rotate_as_scheduled(&self, due: &Due) -> Result<(), Error> {
         let request = Rotate {
             key: due.key.clone(),
@@ -150,7 +158,7 @@ impl Keyring {
 fn backend_of(key: &Key, task: Task) -> Option<BackendName> {
     match task {
         Task::Destroy(version) => key.version(version).map(|version| version.backend.clone()),
-        Task::Rotate => Some(key.backend.clone()),
+        Task::Rotate | Task::WarnOfExpiry => Some(key.backend.clone()),
     }
 }
 

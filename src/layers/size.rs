@@ -44,7 +44,7 @@ pub(super) const fn largest(rpc: Rpc, Bounds { payload, batch, chunk, .. }: Boun
         Rpc::ImportKey => 80 * 1024,
         // Many names.
         Rpc::CreateCertificateSigningRequest => 64 * 1024,
-        Rpc::ListKeys | Rpc::StreamKeys | Rpc::TestPermissions => 16 * 1024,
+        Rpc::ListKeys | Rpc::StreamKeys | Rpc::WatchKeys | Rpc::TestPermissions => 16 * 1024,
         Rpc::GetKey
         | Rpc::GetPublicKey
         | Rpc::ListKeyVersions

@@ -22,6 +22,8 @@ pub enum Code {
     ResourceExhausted,
     /// The state is in the way.
     FailedPrecondition,
+    /// It lies where nothing is any more.
+    OutOfRange,
     /// Somebody else changed it meanwhile.
     Aborted,
     /// It is not offered.
@@ -97,7 +99,9 @@ impl Code {
             Reason::BackendQueueFull
             | Reason::BackendStorageFull
             | Reason::RateLimited
+            | Reason::WatchConsumerTooSlow
             | Reason::KeyUsageLimitExceeded => Self::ResourceExhausted,
+            Reason::WatchResumeTokenExpired => Self::OutOfRange,
             Reason::OperationNotSupportedByBackend
             | Reason::StreamingNotSupportedForAlgorithm
             | Reason::MethodNotFound => Self::Unimplemented,
@@ -125,6 +129,7 @@ impl Code {
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
             Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::OutOfRange => "OUT_OF_RANGE",
             Self::Aborted => "ABORTED",
             Self::Unimplemented => "UNIMPLEMENTED",
             Self::Internal => "INTERNAL",

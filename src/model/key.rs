@@ -143,6 +143,9 @@ pub struct Key {
     pub not_before: Option<SystemTime>,
     /// From this time on it does not sign.
     pub expires: Option<SystemTime>,
+    /// The time of expiry that was warned of.
+    #[serde(default)]
+    pub expiry_warned: Option<SystemTime>,
     /// How often each version may protect something; `None`: as often as is safe.
     #[serde(default)]
     pub max_operations: Option<NonZeroU64>,
@@ -290,6 +293,7 @@ impl Key {
             not_before: None,
             expires: None,
             max_operations: None,
+            expiry_warned: None,
             destroy_after: Duration::from_secs(86_400),
             rotation_period: None,
             next_rotation: None,

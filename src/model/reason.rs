@@ -77,6 +77,10 @@ reasons! {
     StreamProtocolViolation = "STREAM_PROTOCOL_VIOLATION",
     /// The algorithm needs the whole message, and the message is too long for that.
     StreamingNotSupportedForAlgorithm = "STREAMING_NOT_SUPPORTED_FOR_ALGORITHM",
+    /// Who watches does not take what it is told.
+    WatchConsumerTooSlow = "WATCH_CONSUMER_TOO_SLOW",
+    /// What a watch was to go on behind is not remembered any more.
+    WatchResumeTokenExpired = "WATCH_RESUME_TOKEN_EXPIRED",
     /// A request id was used for another request.
     RequestIdReused = "REQUEST_ID_REUSED",
     /// The caller may not call this method.

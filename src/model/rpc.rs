@@ -79,7 +79,7 @@ impl Rpc {
             // The versions are a part of the key.
             Self::GetKey | Self::ListKeyVersions => Access::Action(Action::GetKey),
             Self::GetPublicKey => Access::Action(Action::GetPublicKey),
-            Self::ListKeys | Self::StreamKeys => Access::Action(Action::ListKeys),
+            Self::ListKeys | Self::StreamKeys | Self::WatchKeys => Access::Action(Action::ListKeys),
             Self::RotateKey => Access::Action(Action::RotateKey),
             Self::UpdateKey => Access::Action(Action::UpdateKey),
             Self::EnableKey => Access::Action(Action::EnableKey),

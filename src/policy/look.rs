@@ -36,6 +36,7 @@ pub(super) fn digest(key: &Key) -> [u8; 32] {
         not_before: _,
         expires: _,
         max_operations: _,
+        expiry_warned: _,
         destroy_after: _,
         rotation_period: _,
         next_rotation: _,

@@ -55,7 +55,7 @@ pub const fn of_call(rpc: Rpc) -> NonZeroU32 {
         | Rpc::ImportKey => 10,
         Rpc::ListBackends | Rpc::TestPermissions | Rpc::ListKeyVersions => 5,
         // Up to a thousand keys, each asked of the policies.
-        Rpc::ListKeys | Rpc::StreamKeys => 20,
+        Rpc::ListKeys | Rpc::StreamKeys | Rpc::WatchKeys => 20,
         Rpc::HealthWatch | Rpc::Reflect | Rpc::ReflectAlpha => 10,
     })
 }

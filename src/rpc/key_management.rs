@@ -9,6 +9,7 @@ mod lists;
 mod public_key;
 mod signatures;
 mod streams;
+mod watch;
 
 use tonic::{Request, Response, Status, Streaming};
 
@@ -253,6 +254,16 @@ impl KeyManagement for Service {
     ) -> Result<Response<Self::StreamKeysStream>, Status> {
         let (call, request) = opened(request)?;
         closed(&call, self.list_all(&call, &request))
+    }
+
+    type WatchKeysStream = Answers<proto::WatchKeysResponse>;
+
+    async fn watch_keys(
+        &self,
+        request: Request<proto::WatchKeysRequest>,
+    ) -> Result<Response<Self::WatchKeysStream>, Status> {
+        let (call, request) = opened(request)?;
+        closed(&call, self.follow(&call, request))
     }
 
     async fn create_import_job(

@@ -13,31 +13,31 @@ use crate::{
 /// another list by accident.
 const BOUND_BYTES: usize = 8;
 
-/// A list that comes in pages.
-pub(super) trait Listed {
-    /// Where in it a page can end.
+/// What is told in parts.
+pub(super) trait Parted {
+    /// Where in it a part can end.
     type Place;
 
-    /// Everything that a token is bound to: all but where the page begins and how
+    /// Everything that a token is bound to: all but where the part begins and how
     /// long it is.
     fn bound(&self) -> String;
-    /// The token that this page was asked for with; empty on the first.
-    fn token(&self) -> &str;
     fn write(place: &Self::Place) -> Vec<u8>;
     fn read(bytes: &[u8]) -> Option<Self::Place>;
 }
 
-impl Listed for proto::ListKeysRequest {
+/// A list that comes in pages.
+pub(super) trait Listed: Parted {
+    /// The token that this page was asked for with; empty on the first.
+    fn token(&self) -> &str;
+}
+
+impl Parted for proto::ListKeysRequest {
     type Place = Place;
 
     fn bound(&self) -> String {
         let (filter, order) = (&self.filter, &self.order_by);
         // The word keeps tokens of older gateways out, which named an id alone.
         format!("keys {filter:?} {order:?} {} {}", self.view, self.show_destroyed)
-    }
-
-    fn token(&self) -> &str {
-        &self.page_token
     }
 
     fn write(place: &Place) -> Vec<u8> {
@@ -51,15 +51,11 @@ impl Listed for proto::ListKeysRequest {
     }
 }
 
-impl Listed for proto::ListKeyVersionsRequest {
+impl Parted for proto::ListKeyVersionsRequest {
     type Place = u32;
 
     fn bound(&self) -> String {
         format!("versions {:?} {:?}", self.key_id, self.filter)
-    }
-
-    fn token(&self) -> &str {
-        &self.page_token
     }
 
     fn write(place: &u32) -> Vec<u8> {
@@ -71,7 +67,19 @@ impl Listed for proto::ListKeyVersionsRequest {
     }
 }
 
-fn fingerprint<L: Listed>(request: &L) -> Vec<u8> {
+impl Listed for proto::ListKeysRequest {
+    fn token(&self) -> &str {
+        &self.page_token
+    }
+}
+
+impl Listed for proto::ListKeyVersionsRequest {
+    fn token(&self) -> &str {
+        &self.page_token
+    }
+}
+
+fn fingerprint<L: Parted>(request: &L) -> Vec<u8> {
     let mut digest = Hash::Sha256.digest(request.bound().as_bytes()).as_ref().to_vec();
     digest.truncate(BOUND_BYTES);
     digest
@@ -79,14 +87,23 @@ fn fingerprint<L: Listed>(request: &L) -> Vec<u8> {
 
 /// The token for the page behind `last`.
 pub(super) fn token<L: Listed>(request: &L, last: &L::Place) -> String {
+    hex::encode(written(request, last))
+}
+
+/// The token for what is behind `last`, where it travels as bytes.
+pub(super) fn written<L: Parted>(request: &L, last: &L::Place) -> Vec<u8> {
     let mut token = fingerprint(request);
     token.extend(L::write(last));
-    hex::encode(token)
+    token
 }
 
 /// Where the page before ended; `None` where the token was not made for this list.
 pub(super) fn last<L: Listed>(request: &L) -> Option<L::Place> {
-    let token = hex::decode(request.token()).ok()?;
+    read(request, &hex::decode(request.token()).ok()?)
+}
+
+/// The same of a token that travels as bytes.
+pub(super) fn read<L: Parted>(request: &L, token: &[u8]) -> Option<L::Place> {
     let (bound_to, last) = token.split_at_checked(BOUND_BYTES)?;
     if bound_to != fingerprint(request) { None } else { L::read(last) }
 }

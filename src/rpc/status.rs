@@ -130,6 +130,7 @@ const fn code(reason: Reason) -> Code {
         model::Code::PermissionDenied => Code::PermissionDenied,
         model::Code::ResourceExhausted => Code::ResourceExhausted,
         model::Code::FailedPrecondition => Code::FailedPrecondition,
+        model::Code::OutOfRange => Code::OutOfRange,
         model::Code::Aborted => Code::Aborted,
         model::Code::Unimplemented => Code::Unimplemented,
         model::Code::Internal => Code::Internal,
@@ -267,6 +268,8 @@ fn metadata(error: &Error) -> HashMap<String, String> {
         | Error::NoRandom { .. }
         | Error::NoAdoption
         | Error::BatchAborted
+        | Error::WatchTooSlow
+        | Error::WatchExpired
         | Error::Internal { .. } => Vec::new(),
     };
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

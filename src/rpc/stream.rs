@@ -349,6 +349,30 @@ impl<F: Future> Running<F> {
     }
 }
 
+/// Why an answer does not get to its caller.
+pub(super) enum Untaken {
+    /// Nobody is there any more.
+    Gone,
+    /// It is not taken in time.
+    Late,
+}
+
+impl From<Untaken> for Error {
+    fn from(untaken: Untaken) -> Self {
+        match untaken {
+            // Nobody hears of it.
+            Untaken::Gone => deadline(),
+            Untaken::Late => violation("", "nobody takes the answers of the stream"),
+        }
+    }
+}
+
+impl From<Untaken> for End {
+    fn from(untaken: Untaken) -> Self {
+        Self::Told(untaken.into())
+    }
+}
+
 /// Where the answers of a stream go.
 pub(super) struct Sink<T> {
     answers: mpsc::Sender<Result<T, Status>>,
@@ -365,11 +389,11 @@ impl<T> Sink<T> {
     ///
     /// # Errors
     /// It does not.
-    pub(super) async fn give(&self, answer: T) -> Result<(), Error> {
+    pub(super) async fn give(&self, answer: T) -> Result<(), Untaken> {
         match timeout(self.patience, self.answers.send(Ok(answer))).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(deadline()),
-            Err(_) => Err(violation("", "nobody takes the answers of the stream")),
+            Ok(Err(_)) => Err(Untaken::Gone),
+            Err(_) => Err(Untaken::Late),
         }
     }
 }

@@ -227,6 +227,7 @@ fn server_info(info: &ServerInfo) -> proto::GetServerInfoResponse {
             max_chunk_bytes: count(CHUNK_BYTES),
             max_stream_duration: span(info.limits.stream_timeout),
             max_stream_idle_duration: span(info.limits.stream_idle_timeout),
+            watch_bookmark_interval: span(info.limits.watch_bookmark_interval),
         }),
         key_types: info.key_types.iter().map(|key_type| key_type.name().to_owned()).collect(),
     }

@@ -195,6 +195,8 @@ labels! {
         Destruction = "destruction",
         /// Rotates a key.
         Rotation = "rotation",
+        /// Tells that a key expires.
+        ExpiryWarning = "expiry-warning",
     }
 
     /// How that ended.

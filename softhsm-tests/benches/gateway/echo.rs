@@ -137,6 +137,15 @@ impl KeyManagement for Echo {
         Err(other())
     }
 
+    type WatchKeysStream = Echoes<proto::WatchKeysResponse>;
+
+    async fn watch_keys(
+        &self,
+        _: Request<proto::WatchKeysRequest>,
+    ) -> Result<Response<Self::WatchKeysStream>, Status> {
+        Err(other())
+    }
+
     async fn batch_verify(
         &self,
         _: Request<proto::BatchVerifyRequest>,

@@ -282,6 +282,7 @@ fn key() -> Key {
         tenant: None,
         not_before: None,
         expires: None,
+        expiry_warned: None,
         max_operations: None,
         destroy_after: Duration::from_secs(30 * 24 * 60 * 60),
         rotation_period: None,

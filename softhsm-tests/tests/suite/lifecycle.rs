@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What is done to versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verb {
+pub(crate) enum Verb {
     Enable,
     Disable,
     Restore,
@@ -44,7 +44,7 @@ enum Verb {
 
 /// A verb on some versions of a key, or on the whole of it.
 #[derive(Clone, Debug, Default)]
-struct Turn {
+pub(crate) struct Turn {
     key: String,
     versions: Vec<u32>,
     etag: String,
@@ -52,7 +52,7 @@ struct Turn {
     validate_only: bool,
 }
 
-fn turn(key: &str, versions: &[u32]) -> Turn {
+pub(crate) fn turn(key: &str, versions: &[u32]) -> Turn {
     Turn { key: key.into(), versions: versions.into(), ..Turn::default() }
 }
 
@@ -66,7 +66,7 @@ macro_rules! request {
 impl Verb {
     const ALL: [Self; 5] = [Self::Enable, Self::Disable, Self::Restore, Self::Compromise, Self::Destroy];
 
-    async fn ask(self, client: &Client, turn: Turn) -> Result<proto::KeyResponse, Error> {
+    pub(crate) async fn ask(self, client: &Client, turn: Turn) -> Result<proto::KeyResponse, Error> {
         match self {
             Self::Enable => client.enable_key(request!(EnableKeyRequest, turn)).await,
             Self::Disable => client.disable_key(request!(DisableKeyRequest, turn)).await,
@@ -85,7 +85,7 @@ fn lead(key: &str, version: u32) -> proto::SetPrimaryVersionRequest {
 }
 
 /// A change of these fields.
-fn update(key: &str, paths: &[&str], metadata: proto::KeyMetadata) -> proto::UpdateKeyRequest {
+pub(crate) fn update(key: &str, paths: &[&str], metadata: proto::KeyMetadata) -> proto::UpdateKeyRequest {
     let paths = paths.iter().map(|&path| path.to_owned()).collect();
     proto::UpdateKeyRequest {
         key_id: key.into(),

@@ -5,6 +5,7 @@ mod large;
 mod life;
 mod rules;
 mod sign;
+mod watch;
 
 use std::{collections::BTreeMap, time::Duration};
 

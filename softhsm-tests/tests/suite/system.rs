@@ -109,6 +109,7 @@ async fn the_server_says_which_limits_hold() {
         max_stream_in_flight: 256,
         max_chunk_bytes: 262_144,
         max_stream_duration: span(3_600),
+        watch_bookmark_interval: Some(prost_types::Duration { seconds: 15, nanos: 0 }),
         max_stream_idle_duration: span(300),
     };
     assert_eq!(info.limits, Some(expected));

@@ -1,5 +1,7 @@
 //! A catalog that was copied, moved or put back by hand does not go on with its counters.
 
+use std::path::PathBuf;
+
 use super::*;
 
 const MOST: u64 = 1 << 32;

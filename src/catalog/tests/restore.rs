@@ -1,5 +1,7 @@
 //! What comes back from a backup, what does not, and what stays as it is.
 
+use std::path::PathBuf;
+
 use rusqlite::Connection;
 
 use super::*;

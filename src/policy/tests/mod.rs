@@ -128,6 +128,7 @@ fn key(id: &str) -> Key {
         not_before: None,
         expires: None,
         max_operations: None,
+        expiry_warned: None,
         destroy_after: Duration::ZERO,
         rotation_period: None,
         next_rotation: None,

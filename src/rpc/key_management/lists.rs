@@ -152,7 +152,7 @@ fn after<L: Listed>(fields: &mut Fields, request: &L) -> Option<Option<L::Place>
     last.map(Some)
 }
 
-fn filter<F: FromStr<Err: fmt::Display>>(fields: &mut Fields, text: &str) -> Option<F> {
+pub(super) fn filter<F: FromStr<Err: fmt::Display>>(fields: &mut Fields, text: &str) -> Option<F> {
     if text.len() > Limits::FILTER_BYTES {
         fields.at_most("filter", text.len(), Limits::FILTER_BYTES);
         return None;

@@ -133,6 +133,7 @@ impl Supposed {
             not_before: None,
             expires: None,
             max_operations: None,
+            expiry_warned: None,
             destroy_after: Duration::ZERO,
             rotation_period: None,
             next_rotation: None,
