@@ -8,6 +8,7 @@ use skms_backend::{EncryptionAlgorithm as KnownCipher, SignatureAlgorithm as Kno
 use crate::proto::{
     BackendAvailability, EncryptionAlgorithm, ExportPolicy, HashAlgorithm, ImportJobState, ImportMethod,
     KeyOrigin, KeyPurpose, KeyState, ProtectionLevel, PublicKeyFormat, SignatureAlgorithm, SignatureEncoding,
+    watch_keys_response::Type as WatchType,
 };
 
 /// An enum of the API.
@@ -50,6 +51,7 @@ named! {
     PublicKeyFormat "PUBLIC_KEY_FORMAT_",
     SignatureAlgorithm "SIGNATURE_ALGORITHM_",
     SignatureEncoding "SIGNATURE_ENCODING_",
+    WatchType "TYPE_",
 }
 
 /// The name of a number on the wire. A gateway that is newer than this program
@@ -166,5 +168,6 @@ mod tests {
         check::<PublicKeyFormat>();
         check::<SignatureAlgorithm>();
         check::<SignatureEncoding>();
+        check::<WatchType>();
     }
 }

@@ -35,9 +35,14 @@ impl Terminal {
 
     /// Writes the result of the command.
     pub(super) fn print(&mut self, result: impl AsRef<[u8]>) -> Result<(), Error> {
-        match self.stdout.write_all(result.as_ref()).and_then(|()| self.stdout.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written.map_err(|source| files::failed("write", "-", source)),
+        self.print_on(result).map(drop)
+    }
+
+    /// Writes one more part of a result that goes on; and tells whether anybody reads it.
+    pub(super) fn print_on(&mut self, part: impl AsRef<[u8]>) -> Result<bool, Error> {
+        match self.stdout.write_all(part.as_ref()).and_then(|()| self.stdout.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            written => written.map(|()| true).map_err(|source| files::failed("write", "-", source)),
         }
     }
 

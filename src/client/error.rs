@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, error::Error as StdError, io, path::PathBuf, time::Duration};
 
 use prost::Message as _;
-use tonic::{Code, Status, TimeoutExpired, transport};
+use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
 use super::{Endpoint, token::TokenError};
@@ -143,8 +143,9 @@ impl Failure {
         if at_the_other_end || chain(status.source()).any(|error| error.is::<TimeoutExpired>()) {
             return Self::late(timeout);
         }
-        // Broken connections come with whatever code the library makes of them.
-        if chain(status.source()).any(|error| error.is::<transport::Error>() || error.is::<io::Error>()) {
+        // A status that came over the network has no source. Broken connections come with
+        // whatever code the library makes of them.
+        if status.source().is_some() {
             let message = "the connection was lost before the answer came".to_owned();
             let source = Some(status.clone().into());
             return Box::new(Self { source, ..Self::bare(Code::Unavailable, message) });

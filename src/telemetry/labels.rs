@@ -196,7 +196,7 @@ labels! {
         /// Rotates a key.
         Rotation = "rotation",
         /// Tells that a key expires.
-        ExpiryWarning = "expiry-warning",
+        ExpiryWarning = "expiry_warning",
     }
 
     /// How that ended.

@@ -2,7 +2,11 @@
 
 mod crypto;
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
 
 use skms_backend::{KeyType, SignatureAlgorithm};
 use skms_tests::{
@@ -86,6 +90,44 @@ async fn a_key_is_made_shown_listed_and_rotated() {
     assert_eq!(user.run("keys list --limit 1 --output json").json().as_array().unwrap().len(), 1);
     let table = user.run("keys list");
     assert_eq!(table.text().lines().count(), 1 + names.len(), "{}", table.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_shows_a_line_for_each_event_and_goes_on_over_a_restart() {
+    let home = Home::software(PROGRAM);
+    let gateway = home.start();
+    let mut user = User::of(&home, &gateway);
+    user.variables[0].1 = format!("unix:{}", gateway.socket().display());
+    user.run("keys create ec-p256 --id old");
+    let shown = user.run("keys watch --initial --limit 1");
+    assert_eq!(
+        (shown.code, shown.text().trim_end()),
+        (Some(0), "-                         initial         old")
+    );
+    let line = ["keys", "watch", "--initial", "--output", "json"];
+    let mut watch = user.command(&line).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut events = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    let mut next =
+        |kind: &str| events.find(|event| event["type"] != "bookmark" && event["type"] == kind).unwrap();
+    assert_eq!(next("initial")["key"]["id"], "old");
+    let token = next("initial-done")["resume_token"].as_str().unwrap().to_owned();
+    user.run("keys create ec-p256 --id new");
+    assert_eq!(next("created")["key"]["id"], "new");
+    tokio::task::block_in_place(|| gateway.kill());
+    let _gateway = home.start();
+    user.run("keys rotate new");
+    assert_eq!(next("rotated")["version"], 2);
+    drop(events);
+    // Who reads it is gone: it ends with the next event.
+    user.run("keys rotate new");
+    assert!(watch.wait().unwrap().success());
+    let missed = user.run(&format!("keys watch --limit 3 --resume {token}"));
+    let kinds: Vec<_> = missed.text().lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    assert_eq!(kinds, ["created", "rotated", "rotated"]);
+    let wrong = user.run("keys watch --resume 00");
+    assert_eq!(wrong.code, Some(2));
+    assert!(wrong.stderr.contains("resume_token"), "{}", wrong.stderr);
 }
 
 #[tokio::test]

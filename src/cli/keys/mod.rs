@@ -14,6 +14,7 @@ mod show;
 mod turn;
 mod update;
 mod versions;
+mod watch;
 
 use super::{Context, Error, Exit};
 
@@ -33,6 +34,7 @@ pub(super) enum Command {
     Rotate(rotate::Args),
     Update(update::Args),
     Versions(versions::Args),
+    Watch(watch::Args),
     SetPrimary(set_primary::Args),
     /// Take disabled versions of a key, or all of it, into use again
     Enable(turn::Args),
@@ -60,6 +62,7 @@ pub(super) async fn run(command: Command, context: &mut Context<'_>) -> Result<E
         Command::Rotate(args) => rotate::run(args, context).await,
         Command::Update(args) => update::run(args, context).await,
         Command::Versions(args) => versions::run(args, context).await,
+        Command::Watch(args) => watch::run(args, context).await,
         Command::SetPrimary(args) => set_primary::run(args, context).await,
         Command::Enable(args) => turn::run(turn::Verb::Enable, args, context).await,
         Command::Disable(args) => turn::run(turn::Verb::Disable, args, context).await,

@@ -29,7 +29,7 @@ pub(super) fn calls() -> Vec<Row> {
         row("an unknown service", "/skms.v2.KeyManagement/CreateKey", b"", nobody),
         row("no service", "/CreateKey", b"", nobody),
         row("the root", "/", b"", nobody),
-        row("a method that is planned", "/skms.v1.KeyManagement/WatchKeys", b"", nobody),
+        row("a method that is planned", "/skms.v1.CryptoService/EncapsulateSecret", b"", nobody),
         row("text as a body", SIGN, b"this is no protobuf", malformed),
         row("a body cut off in a field", SIGN, &[0x0a, 0x20, b'k'], malformed),
         row("a field of the wrong wire type", SIGN, &[0x08, 0x01], malformed),
