@@ -13,11 +13,8 @@
 //! | rest | chunks of 65,536 bytes, the last one of that or less, each under AES-256-GCM with its tag of 16 bytes |
 //!
 //! Numbers are big-endian. The AES key is HKDF-SHA256 (RFC 5869) of the backup key with the
-//! salt and the info `skms/backup/1`, and so a key for one file. The nonce of a chunk is
-//! three zero bytes, its number in eight bytes, and a byte that is 1 for the last chunk and
-//! else 0 (the STREAM construction, <https://eprint.iacr.org/2015/189>): chunks cannot be
-//! left out, moved, repeated or added, and the end cannot be cut off. Authenticated with
-//! each of them is the whole head.
+//! salt and the info `skms/backup/1`, and so a key for one file. Chunks are [`Segments`];
+//! authenticated with each of them is the whole head.
 //!
 //! Compatibility: what a release has written every later release reads. Another format
 //! takes another version byte.
@@ -28,19 +25,19 @@ use std::{
 };
 
 use aws_lc_rs::{
-    aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    aead::{AES_256_GCM, UnboundKey},
     error::Unspecified,
     hkdf::{HKDF_SHA256, Salt},
     rand,
 };
-use skms_backend::RootKey;
+use skms_backend::{Last, RootKey, SEGMENT_BYTES, SEGMENT_TAG_BYTES, Segments};
 use uuid::Uuid;
 
 /// The length of a chunk in bytes, without its tag: what is held in memory.
-pub(super) const CHUNK: usize = 64 * 1024;
+pub(super) const CHUNK: usize = SEGMENT_BYTES;
 /// The length of the head in bytes.
 pub(super) const HEAD: usize = 8 + 1 + ID + SALT + 16 + 4 + 8 + 8;
-const TAG: usize = 16;
+const TAG: usize = SEGMENT_TAG_BYTES;
 const ID: usize = 8;
 const SALT: usize = 32;
 const MAGIC: &[u8; 8] = b"SKMSBKUP";
@@ -64,7 +61,7 @@ pub struct About {
 /// Encrypts what is written to it. What was not finished cannot be read.
 pub(super) struct Sealing<W> {
     sink: W,
-    stream: Stream,
+    segments: Segments,
     chunk: Vec<u8>,
 }
 
@@ -85,8 +82,8 @@ impl<W: Write> Sealing<W> {
         ]
         .concat();
         sink.write_all(&head)?;
-        let stream = Stream::new(key, &salt, head).map_err(unspecified)?;
-        Ok(Self { sink, stream, chunk: Vec::with_capacity(CHUNK + TAG) })
+        let segments = segments(key, &salt, head).map_err(unspecified)?;
+        Ok(Self { sink, segments, chunk: Vec::with_capacity(CHUNK + TAG) })
     }
 
     /// Writes the end.
@@ -96,10 +93,7 @@ impl<W: Write> Sealing<W> {
     }
 
     fn seal(&mut self, last: Last) -> io::Result<()> {
-        let nonce = self.stream.nonce(last);
-        let aad = Aad::from(&self.stream.head);
-        self.stream.key.seal_in_place_append_tag(nonce, aad, &mut self.chunk).map_err(unspecified)?;
-        self.stream.number += 1;
+        self.segments.seal(&mut self.chunk, last).map_err(unspecified)?;
         self.sink.write_all(&self.chunk)?;
         self.chunk.clear();
         Ok(())
@@ -126,7 +120,7 @@ impl<W: Write> Write for Sealing<W> {
 /// error, which is a [`Broken`] within.
 pub(super) struct Opening<R> {
     source: R,
-    stream: Stream,
+    segments: Segments,
     /// What was read and not yet opened: at most one byte more than a chunk.
     sealed: Vec<u8>,
     /// What was opened and not yet given out.
@@ -140,9 +134,9 @@ impl<R: Read> Opening<R> {
         let mut head = Vec::with_capacity(HEAD);
         (&mut source).take(HEAD as u64).read_to_end(&mut head)?;
         let (about, salt) = parse(&head, key)?;
-        let stream = Stream::new(key, &salt, head).map_err(unspecified)?;
+        let segments = segments(key, &salt, head).map_err(unspecified)?;
         let (sealed, open) = (Vec::with_capacity(CHUNK + TAG + 1), Vec::new());
-        Ok((Self { source, stream, sealed, open, given: 0, at_end: false }, about))
+        Ok((Self { source, segments, sealed, open, given: 0, at_end: false }, about))
     }
 
     fn next(&mut self) -> io::Result<()> {
@@ -151,12 +145,9 @@ impl<R: Read> Opening<R> {
         let last = if self.sealed.len() > CHUNK + TAG { Last::No } else { Last::Yes };
         let rest = self.sealed.split_off(self.sealed.len().min(CHUNK + TAG));
         let chunk = std::mem::replace(&mut self.sealed, rest);
-        self.open = match self.stream.open(&chunk, last) {
-            Some(open) => open,
-            None => return Err(self.stream.why(&chunk, last).into()),
-        };
+        self.open.clone_from(&chunk);
+        self.segments.open(&mut self.open, last).map_err(|_| why(&self.segments, &chunk, last))?;
         (self.given, self.at_end) = (0, matches!(last, Last::Yes));
-        self.stream.number += 1;
         Ok(())
     }
 }
@@ -173,48 +164,18 @@ impl<R: Read> Read for Opening<R> {
     }
 }
 
-/// Whether a chunk is the last one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Last {
-    Yes,
-    No,
+fn segments(key: &RootKey, salt: &[u8], head: Vec<u8>) -> Result<Segments, Unspecified> {
+    let derived = Salt::new(HKDF_SHA256, salt).extract(key.expose());
+    Ok(Segments::new(UnboundKey::from(derived.expand(&[KEY_INFO], &AES_256_GCM)?), head))
 }
 
-struct Stream {
-    key: LessSafeKey,
-    head: Vec<u8>,
-    number: u64,
-}
-
-impl Stream {
-    fn new(key: &RootKey, salt: &[u8], head: Vec<u8>) -> Result<Self, Unspecified> {
-        let derived = Salt::new(HKDF_SHA256, salt).extract(key.expose());
-        let key = UnboundKey::from(derived.expand(&[KEY_INFO], &AES_256_GCM)?);
-        Ok(Self { key: LessSafeKey::new(key), head, number: 0 })
-    }
-
-    fn nonce(&self, last: Last) -> Nonce {
-        let mut nonce = [0; NONCE_LEN];
-        let (_, end) = nonce.split_at_mut(NONCE_LEN - 9);
-        end.copy_from_slice(&[&self.number.to_be_bytes()[..], &[u8::from(last == Last::Yes)]].concat());
-        Nonce::assume_unique_for_key(nonce)
-    }
-
-    fn open(&self, chunk: &[u8], last: Last) -> Option<Vec<u8>> {
-        let mut open = chunk.to_vec();
-        let length = self.key.open_in_place(self.nonce(last), Aad::from(&self.head), &mut open).ok()?.len();
-        open.truncate(length);
-        Some(open)
-    }
-
-    /// What became of a chunk that does not open.
-    fn why(&self, chunk: &[u8], last: Last) -> Broken {
-        match last {
-            _ if chunk.is_empty() => Broken::CutOff,
-            Last::Yes if self.open(chunk, Last::No).is_some() => Broken::CutOff,
-            Last::No if self.open(chunk, Last::Yes).is_some() => Broken::Longer,
-            Last::Yes | Last::No => Broken::Changed,
-        }
+/// What became of a chunk that does not open.
+fn why(segments: &Segments, chunk: &[u8], last: Last) -> Broken {
+    match last {
+        _ if chunk.is_empty() => Broken::CutOff,
+        Last::Yes if segments.would_open(chunk, Last::No) => Broken::CutOff,
+        Last::No if segments.would_open(chunk, Last::Yes) => Broken::Longer,
+        Last::Yes | Last::No => Broken::Changed,
     }
 }
 

@@ -33,6 +33,7 @@ mod public_key;
 mod root_key;
 mod salted;
 mod secret;
+mod segments;
 mod workers;
 mod x509;
 
@@ -54,6 +55,7 @@ pub use public_key::{MalformedPublicKey, PublicKey, PublicNumbers};
 pub use root_key::{MalformedRootKey, RootKey};
 pub use salted::SaltedKey;
 pub use secret::{Secret, SecretRef, SecretRefError};
+pub use segments::{Last, SEGMENT_BYTES, SEGMENT_TAG_BYTES, Segments};
 pub use workers::{Cost, Device, Observer, Workers, WorkersConfig, WorkersStatus};
 
 /// What every backend does.
