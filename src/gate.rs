@@ -198,16 +198,19 @@ impl Gate {
         .unwrap_or_else(|_| Err(Error::Panicked.into()))
     }
 
-    /// Records a thing that is not to be done, for this reason, although its caller might
-    /// do it: an item of a batch that is at fault. Gives the error back to be answered, or
+    /// Records a thing that is not to be done, or not to its end, for this reason, although
+    /// its caller might do it: an item of a batch that is at fault, a stream that was cut. Gives the error back to be answered, or
     /// the one that says that there is no record.
-    pub async fn refuse<E: Reasoned + From<Error>>(&self, call: &Call, action: Action, error: E) -> E {
+    pub async fn refuse<E>(&self, call: &Call, action: Action, subject: Subject, error: E) -> E
+    where
+        E: Reasoned + From<Error>,
+    {
         call.taken.set();
         let pass = Pass {
             inside: Arc::clone(&self.inside),
             call: call.clone(),
             action,
-            subject: Subject::Gateway,
+            subject,
             also: Vec::new(),
             facts: facts_of(call),
             begun: Instant::now(),

@@ -158,6 +158,8 @@ pub enum InputKind {
     Message,
     /// A digest.
     Digest,
+    /// What came in a stream, whose end was not known yet.
+    Stream,
 }
 
 /// How a call ended.

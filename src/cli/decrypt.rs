@@ -4,13 +4,13 @@
 //! (CRC32C both ways), to a new file only for its owner to read, and into a JSON
 //! document only if it goes to no file.
 
-use bytes::Bytes;
 use serde::Serialize;
 
 use super::{
     Context, Error, Exit,
     aad::{self, Aad},
     files::Place,
+    large::{Sink, Source},
     names::{encryption_parser, name},
     payload::{self, Form, base64},
     text::plain,
@@ -19,7 +19,7 @@ use crate::proto::{
     DecryptRequest, DecryptResponse, EncryptionAlgorithm, ProtectionLevel, decrypt_request::Aad as Field,
 };
 
-/// Decrypt a ciphertext
+/// Decrypt a ciphertext, of whatever length
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The id or an alias of the key
@@ -51,12 +51,23 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
     let input = args.input.as_ref();
     let place = args.out.clone().unwrap_or(Place::Standard);
     let aad = args.aad.read_beside(input, &place, "the ciphertext", context)?;
+    let request = request(&args, aad);
+    let aad_crc32c = request.aad_crc32c;
+    if let Some(ciphertext) = Source::beginning(input, STREAM)? {
+        return in_stream(request, ciphertext, &place, context).await;
+    }
     let ciphertext = payload::read(input, "the ciphertext", context)?;
     let ciphertext = args.format.decode(ciphertext, "the ciphertext")?;
-    let request = request(&args, ciphertext, aad);
-    let aad_crc32c = request.aad_crc32c;
+    if ciphertext.starts_with(STREAM) {
+        return in_stream(request, Source::whole(&ciphertext), &place, context).await;
+    }
+    let ciphertext_crc32c = Some(crc32c::crc32c(&ciphertext));
+    let request = DecryptRequest { ciphertext_crc32c, ciphertext, ..request };
     let answer = context.connect().await?.decrypt(request).await?;
     check(&answer, aad_crc32c)?;
+    if answer.plaintext_crc32c != crc32c::crc32c(&answer.plaintext) {
+        return Err(Error::Damaged("the plaintext does not match its checksum"));
+    }
     let in_document = context.is_json() && place == Place::Standard;
     if !in_document {
         let form = Form::Raw.at(&place, context.terminal);
@@ -70,11 +81,36 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
     Ok(Exit::Success)
 }
 
-fn request(args: &Args, ciphertext: Bytes, aad: Aad) -> DecryptRequest {
+/// With what a ciphertext begins that was made in a stream.
+const STREAM: &[u8] = b"SKS";
+
+async fn in_stream(
+    request: DecryptRequest,
+    ciphertext: Source,
+    place: &Place,
+    context: &mut Context<'_>,
+) -> Result<Exit, Error> {
+    let client = context.connect().await?;
+    let aad_crc32c = request.aad_crc32c;
+    // The ciphertext says both itself.
+    let request = DecryptRequest { version: 0, algorithm: 0, ..request };
+    let mut sink = Sink::open(place, 0o600, context)?;
+    let end = client.decrypt_stream(request, ciphertext, &mut sink).await?;
+    let answer = end.decryption.ok_or(Error::Damaged("it is empty"))?;
+    check(&answer, aad_crc32c)?;
+    sink.complete()?;
+    if context.is_json() {
+        context.terminal.print_json(&View::new(answer, false))?;
+    } else {
+        context.terminal.remark(&summary(&answer));
+    }
+    Ok(Exit::Success)
+}
+
+/// Without a ciphertext.
+fn request(args: &Args, aad: Aad) -> DecryptRequest {
     DecryptRequest {
         key_id: args.key.clone(),
-        ciphertext_crc32c: Some(crc32c::crc32c(&ciphertext)),
-        ciphertext,
         aad_crc32c: aad.crc32c(),
         aad: aad.field(Field::AdditionalAuthenticatedData, Field::Context),
         version: args.version.unwrap_or_default(),
@@ -88,11 +124,7 @@ fn check(answer: &DecryptResponse, aad_crc32c: Option<u32>) -> Result<(), Error>
     if !answer.verified_ciphertext_crc32c {
         return Err(Error::Damaged("it did not check the ciphertext"));
     }
-    aad::check(aad_crc32c, answer.verified_aad_crc32c)?;
-    if answer.plaintext_crc32c != crc32c::crc32c(&answer.plaintext) {
-        return Err(Error::Damaged("the plaintext does not match its checksum"));
-    }
-    Ok(())
+    aad::check(aad_crc32c, answer.verified_aad_crc32c)
 }
 
 fn summary(answer: &DecryptResponse) -> String {

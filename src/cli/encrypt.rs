@@ -1,16 +1,16 @@
-//! `skms encrypt`: a ciphertext of a short plaintext.
+//! `skms encrypt`: a ciphertext of a plaintext of any length.
 //!
 //! **Invariant:** a ciphertext is written only if the gateway saw the plaintext that was
 //! sent, and the ciphertext is the one that it made (CRC32C both ways). Otherwise the
 //! plaintext might be gone when it is needed.
 
-use bytes::Bytes;
 use serde::Serialize;
 
 use super::{
     Context, Error, Exit,
     aad::{self, Aad},
     files::Place,
+    large::{Sink, Source},
     names::{encryption_parser, name},
     payload::{self, Form, base64},
     text::plain,
@@ -19,7 +19,7 @@ use crate::proto::{
     EncryptRequest, EncryptResponse, EncryptionAlgorithm, ProtectionLevel, encrypt_request::Aad as Field,
 };
 
-/// Encrypt a short plaintext; for a long one, see `skms datakey`
+/// Encrypt a plaintext; one that is longer than 64 KiB in a stream
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The id or an alias of the key
@@ -47,11 +47,22 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
     let input = args.input.as_ref();
     let place = args.out.clone().unwrap_or(Place::Standard);
     let aad = args.aad.read_beside(input, &place, "the plaintext", context)?;
-    let plaintext = payload::read(input, "the plaintext", context)?;
-    let request = request(&args, plaintext, aad);
+    let request = request(&args, aad);
     let aad_crc32c = request.aad_crc32c;
+    if let Some(plaintext) = Source::of(input)? {
+        return in_stream(request, plaintext, &place, args.format, context).await;
+    }
+    let plaintext = payload::read(input, "the plaintext", context)?;
+    if let Some(plaintext) = Source::of_bytes(&plaintext) {
+        return in_stream(request, plaintext, &place, args.format, context).await;
+    }
+    let plaintext_crc32c = Some(crc32c::crc32c(&plaintext));
+    let request = EncryptRequest { plaintext_crc32c, plaintext, ..request };
     let answer = context.connect().await?.encrypt(request).await?;
     check(&answer, aad_crc32c)?;
+    if answer.ciphertext_crc32c != crc32c::crc32c(&answer.ciphertext) {
+        return Err(Error::Damaged("the ciphertext does not match its checksum"));
+    }
     if !(context.is_json() && place == Place::Standard) {
         let form = args.format.unwrap_or(Form::Raw).at(&place, context.terminal);
         place.write(&form.encode(&answer.ciphertext), context.terminal)?;
@@ -64,11 +75,35 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
     Ok(Exit::Success)
 }
 
-fn request(args: &Args, plaintext: Bytes, aad: Aad) -> EncryptRequest {
+async fn in_stream(
+    request: EncryptRequest,
+    plaintext: Source,
+    place: &Place,
+    format: Option<Form>,
+    context: &mut Context<'_>,
+) -> Result<Exit, Error> {
+    if format.is_some_and(|format| format != Form::Raw) {
+        return Err(Error::Usage("a ciphertext that is this long is written as it is (raw)".to_owned()));
+    }
+    let client = context.connect().await?;
+    let aad_crc32c = request.aad_crc32c;
+    let mut sink = Sink::open(place, 0o666, context)?;
+    let end = client.encrypt_stream(request, plaintext, &mut sink).await?;
+    let answer = end.encryption.ok_or(Error::Damaged("it is empty"))?;
+    check(&answer, aad_crc32c)?;
+    sink.complete()?;
+    if context.is_json() {
+        context.terminal.print_json(&View::from(answer))?;
+    } else {
+        context.terminal.remark(&summary(&answer));
+    }
+    Ok(Exit::Success)
+}
+
+/// Without a plaintext.
+fn request(args: &Args, aad: Aad) -> EncryptRequest {
     EncryptRequest {
         key_id: args.key.clone(),
-        plaintext_crc32c: Some(crc32c::crc32c(&plaintext)),
-        plaintext,
         aad_crc32c: aad.crc32c(),
         aad: aad.field(Field::AdditionalAuthenticatedData, Field::Context),
         version: args.version.unwrap_or_default(),
@@ -81,11 +116,7 @@ fn check(answer: &EncryptResponse, aad_crc32c: Option<u32>) -> Result<(), Error>
     if !answer.verified_plaintext_crc32c {
         return Err(Error::Damaged("it did not check the plaintext"));
     }
-    aad::check(aad_crc32c, answer.verified_aad_crc32c)?;
-    if answer.ciphertext_crc32c != crc32c::crc32c(&answer.ciphertext) {
-        return Err(Error::Damaged("the ciphertext does not match its checksum"));
-    }
-    Ok(())
+    aad::check(aad_crc32c, answer.verified_aad_crc32c)
 }
 
 fn summary(answer: &EncryptResponse) -> String {

@@ -51,7 +51,7 @@ impl Error {
             Self::Configuration(_) => Exit::Configuration,
             Self::Conflict(_) => Exit::Conflict,
             Self::File { .. } | Self::Damaged(_) | Self::Other(_) => Exit::Failure,
-            Self::Client(Client::Message { .. }) => Exit::Failure,
+            Self::Client(Client::Message { .. } | Client::Output { .. } | Client::Damaged) => Exit::Failure,
             Self::Client(Client::Call(failure)) => failure.code.into(),
             // A gateway that is there and is not trusted does not get better by waiting.
             Self::Client(error @ Client::Connect { .. }) if is_tls(error) => Exit::Configuration,
@@ -141,7 +141,12 @@ impl Error {
             Client::PlaintextToken { .. } => {
                 "use https:// or unix:/; where the network is trusted, --danger-plaintext-token allows it"
             }
-            Client::Token { .. } | Client::Ca { .. } | Client::Identity { .. } | Client::Message { .. } => {
+            Client::Token { .. }
+            | Client::Ca { .. }
+            | Client::Identity { .. }
+            | Client::Message { .. }
+            | Client::Output { .. }
+            | Client::Damaged => {
                 return None;
             }
             Client::Call(failure) => match (failure.code, failure.reason.as_deref()) {

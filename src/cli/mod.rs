@@ -22,6 +22,7 @@ mod health;
 mod json;
 mod keys;
 mod labels;
+mod large;
 mod mac;
 mod names;
 mod payload;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::{
     Context, Error,
     files::Place,
+    large::Source,
     names::{HASHES, parser},
     terminal::Terminal,
 };
@@ -31,9 +32,10 @@ pub(super) struct Args {
 }
 
 /// What the arguments stand for.
-#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Payload {
     Message(Bytes),
+    /// A message that is too long for one call.
+    Large(Source),
     Digest(Digest),
 }
 
@@ -42,8 +44,11 @@ impl Args {
         if let (Some(digest), Some(hash)) = (&self.digest, self.hash) {
             return Ok(Payload::Digest(Digest { hash: hash.into(), value: digest.0.clone() }));
         }
+        if let Some(source) = Source::of(self.input.as_ref())? {
+            return Ok(Payload::Large(source));
+        }
         let message = read(self.input.as_ref(), "the message", context)?;
-        Ok(Payload::Message(message))
+        Ok(Source::of_bytes(&message).map_or(Payload::Message(message), Payload::Large))
     }
 
     /// Whether stdin is the message.
@@ -66,16 +71,6 @@ pub(super) fn read(input: Option<&Place>, what: &str, context: &mut Context<'_>)
         )));
     }
     Ok(bytes.into())
-}
-
-impl Payload {
-    /// The checksum that the API wants: of the message, or of the digest's value.
-    pub(super) fn crc32c(&self) -> u32 {
-        match self {
-            Self::Message(bytes) => crc32c::crc32c(bytes),
-            Self::Digest(digest) => crc32c::crc32c(&digest.value),
-        }
-    }
 }
 
 /// Bytes in hexadecimal.

@@ -1,4 +1,4 @@
-//! `skms sign`: a bare signature of a message or a digest.
+//! `skms sign`: a bare signature of a message of any length, or of a digest.
 //!
 //! **Invariant:** a signature is written only if the gateway saw the input that
 //! was sent, and the signature is the one that it made (CRC32C both ways).
@@ -46,7 +46,21 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
         place.spare(input, "the message")?;
     }
     let payload = args.payload.read(context)?;
-    let answer = context.connect().await?.sign(request(&args, payload)).await?;
+    let client = context.connect().await?;
+    let request = request(&args);
+    let answer = match payload {
+        Payload::Message(message) => {
+            let input_crc32c = Some(crc32c::crc32c(&message));
+            client.sign(SignRequest { input_crc32c, input: Some(Input::Message(message)), ..request }).await?
+        }
+        Payload::Digest(digest) => {
+            let input_crc32c = Some(crc32c::crc32c(&digest.value));
+            client.sign(SignRequest { input_crc32c, input: Some(Input::Digest(digest)), ..request }).await?
+        }
+        Payload::Large(message) => {
+            client.sign_large(request, message).await?.signature.ok_or(Error::Damaged("it is empty"))?
+        }
+    };
     check(&answer)?;
     if !(context.is_json() && place == Place::Standard) {
         let form = args.format.unwrap_or(Form::Raw).at(&place, context.terminal);
@@ -60,14 +74,10 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
     Ok(Exit::Success)
 }
 
-fn request(args: &Args, payload: Payload) -> SignRequest {
+/// Without an input.
+fn request(args: &Args) -> SignRequest {
     SignRequest {
         key_id: args.key.clone(),
-        input_crc32c: Some(payload.crc32c()),
-        input: Some(match payload {
-            Payload::Message(message) => Input::Message(message),
-            Payload::Digest(digest) => Input::Digest(digest),
-        }),
         algorithm: args.algorithm.unwrap_or_default().into(),
         version: args.version.unwrap_or_default(),
         encoding: args.encoding.unwrap_or_default().into(),

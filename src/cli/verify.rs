@@ -52,8 +52,23 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
     let signature = args.signature.read(MAX_SIGNATURE_BYTES, context.terminal)?;
     let signature = args.format.decode(signature, "the signature")?;
     let payload = args.payload.read(context)?;
-    let request = request(&args, payload, signature);
-    let answer = context.connect().await?.verify(request).await?;
+    let client = context.connect().await?;
+    let request = request(&args, signature);
+    let answer = match payload {
+        Payload::Message(message) => {
+            let input_crc32c = Some(crc32c::crc32c(&message));
+            let input = Some(Input::Message(message));
+            client.verify(VerifyRequest { input_crc32c, input, ..request }).await?
+        }
+        Payload::Digest(digest) => {
+            let input_crc32c = Some(crc32c::crc32c(&digest.value));
+            let input = Some(Input::Digest(digest));
+            client.verify(VerifyRequest { input_crc32c, input, ..request }).await?
+        }
+        Payload::Large(message) => {
+            client.verify_large(request, message).await?.verification.ok_or(Error::Damaged("it is empty"))?
+        }
+    };
     check(&answer)?;
     let exit = if answer.valid { Exit::Success } else { Exit::SignatureInvalid };
     if context.is_json() {
@@ -64,14 +79,10 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
     Ok(exit)
 }
 
-fn request(args: &Args, payload: Payload, signature: bytes::Bytes) -> VerifyRequest {
+/// Without an input.
+fn request(args: &Args, signature: bytes::Bytes) -> VerifyRequest {
     VerifyRequest {
         key_id: args.key.clone(),
-        input_crc32c: Some(payload.crc32c()),
-        input: Some(match payload {
-            Payload::Message(message) => Input::Message(message),
-            Payload::Digest(digest) => Input::Digest(digest),
-        }),
         signature_crc32c: Some(crc32c::crc32c(&signature)),
         signature,
         algorithm: args.algorithm.unwrap_or_default().into(),

@@ -74,6 +74,15 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// What was answered cannot be written.
+    #[error("the answer cannot be written")]
+    Output {
+        /// Why.
+        source: io::Error,
+    },
+    /// What was answered is not what the gateway says that it is, or has no end.
+    #[error("the answer is damaged")]
+    Damaged,
     /// The call failed. Boxed, to keep results small.
     #[error(transparent)]
     Call(#[from] Box<Failure>),

@@ -11,6 +11,7 @@
 //! very machine, unless the configuration says `danger_plaintext_token`; and
 //! it is never part of a message or of a `Debug` output.
 
+mod cipher;
 mod config;
 mod connect;
 mod crypto;

@@ -338,14 +338,14 @@ fn asked<T: Send + 'static>(first: T) -> (mpsc::Sender<T>, impl Stream<Item = T>
 }
 
 /// A part of a large message.
-enum Part {
+pub(super) enum Part {
     Chunk(Bytes),
     End(proto::LargeMessageEnd),
 }
 
 /// A large message as it is read, behind its first part; and where it is told that it
 /// cannot be read. It breaks off then, and the gateway takes it for nothing.
-fn parts<T: Send + 'static>(
+pub(super) fn parts<T: Send + 'static>(
     message: impl AsyncRead + Send + Unpin + 'static,
     first: T,
     part: impl Fn(Part) -> T + Send + 'static,

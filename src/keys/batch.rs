@@ -1,9 +1,12 @@
 //! What a batch needs besides the use cases of its items.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
-use super::{Call, Error, Keyring, known};
-use crate::model::{Action, KeyId, Rpc};
+use super::{Call, Error, GateError, Keyring, known};
+use crate::{
+    gate::Subject,
+    model::{Action, Key, KeyId, Rpc},
+};
 
 impl Keyring {
     /// Whether there is such a key, and the caller may do this with it, as of now.
@@ -15,7 +18,25 @@ impl Keyring {
 
     /// Records an item that is at fault, and gives back what is to be answered.
     pub async fn refuse(&self, call: &Call, action: Action, error: Error) -> Error {
-        self.gate.refuse(call, action, error).await
+        self.gate.refuse(call, action, Subject::Gateway, error).await
+    }
+
+    /// What became of a stream that was admitted; recorded, where it did not come to its end
+    /// for a reason that is one of its own.
+    pub(super) async fn ended<T>(
+        &self,
+        call: &Call,
+        action: Action,
+        key: &Arc<Key>,
+        outcome: Result<T, Error>,
+    ) -> Result<T, Error> {
+        match outcome {
+            Ok(_) | Err(Error::Gate { source: GateError::Closing | GateError::Deadline }) => outcome,
+            Err(error) => {
+                let subject = Subject::Key(Arc::clone(key), key.id.clone());
+                Err(self.gate.refuse(call, action, subject, error).await)
+            }
+        }
     }
 
     /// Does not do what another item has stopped, and gives back what is to be answered:

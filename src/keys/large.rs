@@ -172,7 +172,7 @@ impl Keyring {
     }
 
     /// The key as it is now, if the caller may still do all this with it.
-    fn still(
+    pub(super) fn still(
         &self,
         call: &Call,
         permit: &Permit,

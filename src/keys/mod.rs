@@ -41,9 +41,9 @@ pub use self::{
     amend::Amend,
     create::Create,
     crypto::{
-        Aad, DataKey, DataKeyMade, Decrypt, Decrypted, Derive, Derived, ENVELOPE_OVERHEAD, Encrypt,
-        EncryptedMessage, GenerateMac, Hkdf, MacMade, MacVerified, PlaintextMode, Random, RandomMade,
-        ReEncrypt, ReEncrypted, VerifyMac,
+        Aad, DataKey, DataKeyMade, Decrypt, DecryptStream, Decrypted, Derive, Derived, ENVELOPE_OVERHEAD,
+        Encrypt, EncryptStream, EncryptedMessage, GenerateMac, Hkdf, MacMade, MacVerified, PlaintextMode,
+        Random, RandomMade, ReEncrypt, ReEncrypted, Streamed, VerifyMac,
     },
     csr::{AlternativeName, BadName, CertificateRequest, Csr, DistinguishedName},
     error::{Error, Violation},

@@ -32,7 +32,9 @@ pub(super) const fn largest(rpc: Rpc, Bounds { payload, batch, chunk, .. }: Boun
         | Rpc::VerifyMac => payload + ENVELOPE,
         // Of a large message: its parameters, or a chunk and its frame.
         Rpc::SignStream | Rpc::VerifyStream => payload + ENVELOPE,
-        Rpc::SignLargeMessage | Rpc::VerifyLargeMessage => chunk + ENVELOPE,
+        Rpc::SignLargeMessage | Rpc::VerifyLargeMessage | Rpc::EncryptStream | Rpc::DecryptStream => {
+            chunk + ENVELOPE
+        }
         Rpc::BatchSign | Rpc::BatchVerify | Rpc::BatchEncrypt | Rpc::BatchDecrypt => batch,
         // It has associated data twice.
         Rpc::ReEncrypt => payload + 2 * ENVELOPE,
@@ -206,7 +208,9 @@ mod tests {
         for rpc in Rpc::ALL {
             let most = match rpc.name() {
                 name if name.contains("/Batch") => bounds.batch,
-                name if name.ends_with("LargeMessage") => bounds.chunk + ENVELOPE,
+                name if name.ends_with("LargeMessage") || name.ends_with("cryptStream") => {
+                    bounds.chunk + ENVELOPE
+                }
                 _ => 64 * 1024 + 2 * ENVELOPE,
             };
             assert!(largest(*rpc, bounds) <= most, "{rpc:?}");

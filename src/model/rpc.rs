@@ -98,8 +98,8 @@ impl Rpc {
             Self::VerifySignature | Self::BatchVerify | Self::VerifyStream | Self::VerifyLargeMessage => {
                 Access::Action(Action::VerifySignature)
             }
-            Self::Encrypt | Self::BatchEncrypt => Access::Action(Action::Encrypt),
-            Self::Decrypt | Self::BatchDecrypt => Access::Action(Action::Decrypt),
+            Self::Encrypt | Self::BatchEncrypt | Self::EncryptStream => Access::Action(Action::Encrypt),
+            Self::Decrypt | Self::BatchDecrypt | Self::DecryptStream => Access::Action(Action::Decrypt),
             Self::ReEncrypt => Access::Action(Action::ReEncryptFrom),
             Self::GenerateDataKey => Access::Action(Action::GenerateDataKey),
             Self::GenerateRandom => Access::Action(Action::GenerateRandom),

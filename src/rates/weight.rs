@@ -26,6 +26,8 @@ pub const fn of_call(rpc: Rpc) -> NonZeroU32 {
         | Rpc::VerifyLargeMessage
         | Rpc::BatchCreateKeys
         | Rpc::BatchEncrypt
+        | Rpc::EncryptStream
+        | Rpc::DecryptStream
         | Rpc::BatchDecrypt
         | Rpc::Encrypt
         | Rpc::Decrypt

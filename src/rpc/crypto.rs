@@ -3,12 +3,14 @@
 mod aad;
 mod cipher;
 mod secrets;
+mod streams;
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     batch::{Batch, Together},
     key_management::{closed, opened},
+    stream::Answers,
 };
 use crate::{
     keys::{Call, Keyring},
@@ -63,6 +65,26 @@ impl CryptoService for Service {
     ) -> Result<Response<proto::BatchDecryptResponse>, Status> {
         let (call, request) = opened(request)?;
         closed(&call, self.batch_decrypt(&call, request).await)
+    }
+
+    type EncryptStreamStream = Answers<proto::EncryptStreamResponse>;
+
+    async fn encrypt_stream(
+        &self,
+        request: Request<Streaming<proto::EncryptStreamRequest>>,
+    ) -> Result<Response<Self::EncryptStreamStream>, Status> {
+        let (call, messages) = opened(request)?;
+        Ok(Response::new(self.encrypt_all(call, messages)))
+    }
+
+    type DecryptStreamStream = Answers<proto::DecryptStreamResponse>;
+
+    async fn decrypt_stream(
+        &self,
+        request: Request<Streaming<proto::DecryptStreamRequest>>,
+    ) -> Result<Response<Self::DecryptStreamStream>, Status> {
+        let (call, messages) = opened(request)?;
+        Ok(Response::new(self.decrypt_all(call, messages)))
     }
 
     async fn re_encrypt(

@@ -12,6 +12,9 @@ use crate::{
 /// The longest chunk, in bytes.
 pub const CHUNK_BYTES: usize = 256 * 1024;
 
+/// Where the parameters of a stream are.
+pub(super) const PARAMETERS: &str = "start.parameters";
+
 /// A message of such a stream.
 pub(super) enum Part<S> {
     Start(S),
@@ -45,6 +48,8 @@ macro_rules! parts {
 parts! {
     SignLargeMessageRequest: SignLargeMessageStart, sign_large_message_request;
     VerifyLargeMessageRequest: VerifyLargeMessageStart, verify_large_message_request;
+    EncryptStreamRequest: EncryptStreamStart, encrypt_stream_request;
+    DecryptStreamRequest: DecryptStreamStart, decrypt_stream_request;
 }
 
 /// The first message of a stream.

@@ -381,7 +381,7 @@ pub(super) struct Sink<T> {
 }
 
 impl<T> Sink<T> {
-    async fn closed(&self) {
+    pub(super) async fn closed(&self) {
         self.answers.closed().await;
     }
 

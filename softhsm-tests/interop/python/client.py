@@ -42,6 +42,7 @@ def main():
         expect(len(backends) > 0, "the gateway names at least one backend")
         for backend in backends:
             use(keys, api, backend.name)
+            sealed(keys, channel, api, backend.name)
         errors(keys, api)
     print(f"python: everything was answered as proto/ promises, on {len(backends)} backend(s)")
 
@@ -78,9 +79,12 @@ def generate(folder):
     expect(protoc.main(arguments + files) == 0, "proto/ compiles")
     said("stubs", ", ".join(files))
     sys.path.insert(0, folder)
-    from skms.v1 import key_management_pb2, key_management_pb2_grpc, system_pb2, system_pb2_grpc, types_pb2
+    from skms.v1 import crypto_pb2, crypto_pb2_grpc, key_management_pb2, key_management_pb2_grpc
+    from skms.v1 import system_pb2, system_pb2_grpc, types_pb2
 
     return types.SimpleNamespace(
+        crypto_pb2=crypto_pb2,
+        crypto_pb2_grpc=crypto_pb2_grpc,
         key_management_pb2=key_management_pb2,
         key_management_pb2_grpc=key_management_pb2_grpc,
         system_pb2=system_pb2,
@@ -144,6 +148,8 @@ def streams(keys, api, key_id):
     expect(verified.verification.valid, "the signature of the large message is valid")
     said("large message", f"{8 * len(chunk)} bytes, signed and verified")
 
+    watch = keys.WatchKeys(messages.WatchKeysRequest(filter=f'labels.of = "{key_id}"'), timeout=SECONDS)
+    expect(next(watch).type == messages.WatchKeysResponse.TYPE_BOOKMARK, "nothing happened yet")
     made = messages.CreateKeyRequest(key_type="ec-p256", key_id=f"{key_id}-more", metadata={"of": key_id})
     asked = [messages.BatchCreateKeysRequest(key=made, reference=name) for name in ("first", "again")]
     result = keys.BatchCreateKeys(iter(asked), timeout=SECONDS)
@@ -151,6 +157,38 @@ def streams(keys, api, key_id):
     listed = keys.StreamKeys(messages.StreamKeysRequest(filter=f'labels.of = "{key_id}"'), timeout=SECONDS)
     expect([answer.key.id for answer in listed] == [made.key_id], "the stream lists the new key")
     said("many keys", f"{made.key_id} made once, and listed")
+    event = next(watch)
+    expect((event.type, event.key.id) == (messages.WatchKeysResponse.TYPE_CREATED, made.key_id), "it is told")
+    watch.cancel()
+    again = messages.WatchKeysRequest(filter=f'labels.of = "{key_id}"', resume_token=event.resume_token)
+    expect(not next(keys.WatchKeys(again, timeout=SECONDS)).HasField("key"), "and told once")
+    said("watch", "told once, and gone on behind it")
+
+
+def sealed(keys, channel, api, backend):
+    """A plaintext of many segments, there and back."""
+    messages, nouns = api.key_management_pb2, api.types_pb2
+    crypto, cipher = api.crypto_pb2, api.crypto_pb2_grpc.CryptoServiceStub(channel)
+    key_id = f"python-{uuid.uuid4().hex[:12]}"
+    params = nouns.KeyParams(backend=backend)
+    keys.CreateKey(messages.CreateKeyRequest(key_type="aes-256", key_id=key_id, params=params), timeout=SECONDS)
+    plaintext = bytes(range(256)) * 2000
+
+    def parts(request, start, content):
+        yield request(start=start)
+        for at in range(0, len(content), 100_000):
+            yield request(chunk=content[at : at + 100_000])
+        yield request(end=messages.LargeMessageEnd(total_size=len(content)))
+
+    start = crypto.EncryptStreamStart(parameters=crypto.EncryptRequest(key_id=key_id))
+    *chunks, end = cipher.EncryptStream(parts(crypto.EncryptStreamRequest, start, plaintext), timeout=SECONDS)
+    ciphertext = b"".join(part.chunk for part in chunks)
+    expect(end.end.total_size == len(ciphertext), "all of the ciphertext came")
+    start = crypto.DecryptStreamStart(parameters=crypto.DecryptRequest(key_id=key_id))
+    *chunks, end = cipher.DecryptStream(parts(crypto.DecryptStreamRequest, start, ciphertext), timeout=SECONDS)
+    expect(b"".join(part.chunk for part in chunks) == plaintext, "the plaintext comes back")
+    expect(end.HasField("end"), "and its end")
+    said("encrypt stream", f"{len(plaintext)} bytes, there and back")
 
 
 def use(keys, api, backend):

@@ -21,7 +21,7 @@ use crate::ask::{PROGRAM, create, outcome, rotate};
 const PLAINTEXT: &[u8] = b"a plaintext of no importance";
 
 /// A key on each backend that offers the type for encryption.
-async fn keys(client: &Client, home: &Home, key_type: &str) -> Vec<String> {
+pub(crate) async fn keys(client: &Client, home: &Home, key_type: &str) -> Vec<String> {
     let mut keys = Vec::new();
     for backend in home.backends() {
         let offered = client.get_backend(backend).await.unwrap();
@@ -39,17 +39,17 @@ async fn keys(client: &Client, home: &Home, key_type: &str) -> Vec<String> {
     keys
 }
 
-fn encrypt(key: &str, plaintext: &[u8], aad: Option<EncryptAad>) -> proto::EncryptRequest {
+pub(crate) fn encrypt(key: &str, plaintext: &[u8], aad: Option<EncryptAad>) -> proto::EncryptRequest {
     let plaintext = Bytes::copy_from_slice(plaintext);
     proto::EncryptRequest { key_id: key.into(), plaintext, aad, ..Default::default() }
 }
 
-fn decrypt(key: &str, ciphertext: &[u8], aad: Option<DecryptAad>) -> proto::DecryptRequest {
+pub(crate) fn decrypt(key: &str, ciphertext: &[u8], aad: Option<DecryptAad>) -> proto::DecryptRequest {
     let ciphertext = Bytes::copy_from_slice(ciphertext);
     proto::DecryptRequest { key_id: key.into(), ciphertext, aad, ..Default::default() }
 }
 
-fn context(entries: &[(&str, &str)]) -> proto::EncryptionContext {
+pub(crate) fn context(entries: &[(&str, &str)]) -> proto::EncryptionContext {
     let entries = entries.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     proto::EncryptionContext { entries: entries.collect() }
 }

@@ -110,6 +110,9 @@ async fn the_same_calls_with_good_proof_reach_the_devices() {
                     Err(status) if needs_a_ciphertext => {
                         assert_eq!(refusal(status), "InvalidArgument CIPHERTEXT_MALFORMED ciphertext");
                     }
+                    Err(status) if *rpc == Rpc::DecryptStream => {
+                        assert_eq!(refusal(status), "InvalidArgument CIPHERTEXT_MALFORMED chunk");
+                    }
                     Err(status) if *rpc == Rpc::AdoptKey => {
                         assert_eq!(refusal(status), "InvalidArgument FIELD_INVALID pkcs11_uri");
                     }
@@ -253,8 +256,10 @@ async fn refusals_of(
 }
 
 async fn call(channel: &Channel, path: &'static str, credential: &Credential) -> Result<(), Status> {
-    let bodies = Rpc::of_path(path)
-        .map(|rpc| callers::streamed(rpc, KEY).unwrap_or_else(|| (vec![callers::body(rpc)], 0)));
+    let bodies = Rpc::of_path(path).map(|rpc| {
+        let key = if matches!(rpc, Rpc::EncryptStream | Rpc::DecryptStream) { CIPHER } else { KEY };
+        callers::streamed(rpc, key).unwrap_or_else(|| (vec![callers::body(rpc)], 0))
+    });
     let bodies = bodies.unwrap_or_else(|| (vec![Default::default()], 0));
     raw::first(channel.clone(), path, credential.headers.clone(), bodies).await.map(drop)
 }

@@ -1,5 +1,6 @@
 //! What comes or goes in streams: many signatures, large messages, many keys.
 
+mod cipher;
 mod keys;
 mod large;
 mod life;

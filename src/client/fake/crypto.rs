@@ -3,10 +3,10 @@
 //! message. The key `rotated` has two versions, and every other one.
 
 use bytes::Bytes;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::Answers;
+use super::{Answers, Never};
 use crate::proto::{self, crypto_service_server::CryptoService};
 
 /// The primary version.
@@ -61,6 +61,24 @@ fn verified(sent: Option<u32>, bytes: &[u8]) -> bool {
 #[tonic::async_trait]
 impl CryptoService for Answers {
     /// No command makes batches.
+    type EncryptStreamStream = Never<proto::EncryptStreamResponse>;
+
+    async fn encrypt_stream(
+        &self,
+        _: Request<Streaming<proto::EncryptStreamRequest>>,
+    ) -> Result<Response<Self::EncryptStreamStream>, Status> {
+        Err(Status::unimplemented("no streams"))
+    }
+
+    type DecryptStreamStream = Never<proto::DecryptStreamResponse>;
+
+    async fn decrypt_stream(
+        &self,
+        _: Request<Streaming<proto::DecryptStreamRequest>>,
+    ) -> Result<Response<Self::DecryptStreamStream>, Status> {
+        Err(Status::unimplemented("no streams"))
+    }
+
     async fn batch_encrypt(
         &self,
         _: Request<proto::BatchEncryptRequest>,

@@ -38,6 +38,22 @@ pub(super) struct Opened {
     pub(super) plaintext: Secret,
 }
 
+/// What is encrypted or decrypted, and what is authenticated with it.
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub(super) bytes: &'a Bytes,
+    pub(super) aad: &'a Aad,
+    /// Whether it is the data key of a stream. One is never taken for the other.
+    pub(super) is_stream: bool,
+}
+
+impl<'a> Input<'a> {
+    /// A message by itself.
+    pub(super) const fn of(bytes: &'a Bytes, aad: &'a Aad) -> Self {
+        Self { bytes, aad, is_stream: false }
+    }
+}
+
 /// What is asked of a ciphertext whose form does not say it: that of RSAES-OAEP.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Asked {
@@ -63,9 +79,10 @@ impl Keyring {
         permit: &Permit,
         key: &Key,
         asked: Asked,
-        (plaintext, aad): (&Bytes, &Aad),
+        input: Input<'_>,
         fields: Fields,
     ) -> Result<Sealed, Error> {
+        let Input { bytes: plaintext, aad, .. } = input;
         let version = Arc::clone(may_sign(key, asked.version, SystemTime::now())?);
         is_for(key, Purpose::EncryptDecrypt)?;
         let algorithm = chosen(key, asked.algorithm, fields)?;
@@ -84,7 +101,7 @@ impl Keyring {
             // No device is asked.
             public.encrypt_oaep(algorithm, plaintext).map(Bytes::from).map_err(failed)?
         } else {
-            self.authenticated(permit, key, &version, algorithm, (plaintext, aad), fields).await?
+            self.authenticated(permit, key, &version, algorithm, input, fields).await?
         };
         Ok(Sealed { version, algorithm, ciphertext })
     }
@@ -95,9 +112,10 @@ impl Keyring {
         key: &Key,
         version: &Version,
         algorithm: EncryptionAlgorithm,
-        (plaintext, aad): (&Bytes, &Aad),
+        input: Input<'_>,
         fields: Fields,
     ) -> Result<Bytes, Error> {
+        let Input { bytes: plaintext, aad, is_stream: stream } = input;
         let salting = offered(permit, key, version, algorithm)?;
         fits_device(permit, version, fields.input, plaintext.len())?;
         // Whoever else has the key may be counting the same nonces.
@@ -112,8 +130,14 @@ impl Keyring {
             // A second try is another message, with a salt of its own.
             let salt = self.salt(key, version, salting).await?;
             let suite = Suite { algorithm, salting };
-            let header =
-                Header { suite, context: aad.is_context(), uid: key.uid, version: version.number, salt };
+            let header = Header {
+                suite,
+                context: aad.is_context(),
+                stream,
+                uid: key.uid,
+                version: version.number,
+                salt,
+            };
             let encoded = header.encode().ok_or(Error::Internal { what: "a suite without a number" })?;
             let input = EncryptInput {
                 salt: header.salt,
@@ -156,16 +180,17 @@ impl Keyring {
         permit: &Permit,
         key: &Key,
         asked_for: Asked,
-        (ciphertext, aad): (&Bytes, &Aad),
+        given: Input<'_>,
         fields: Fields,
     ) -> Result<Opened, Error> {
+        let Input { bytes: ciphertext, aad, .. } = given;
         decrypts(key, asked_for)?;
         permit.note(|facts| {
             facts.input_bytes = Some(ciphertext.len());
             facts.context_names = aad.names().map(str::to_owned).collect();
         });
         let (version, algorithm, input) = if key.key_type.is_aes() {
-            let (version, algorithm, input) = enveloped(key, asked_for, (ciphertext, aad), fields)?;
+            let (version, algorithm, input) = enveloped(key, asked_for, given, fields)?;
             offered(permit, key, &version, algorithm)?;
             (version, algorithm, input)
         } else {
@@ -196,7 +221,7 @@ impl Keyring {
 
 /// Refuses a key that is for something else; but what is out of use says so first, as
 /// everywhere. Which version is meant the ciphertext says, where the key is for that.
-fn decrypts(key: &Key, asked_for: Asked) -> Result<(), Error> {
+pub(super) fn decrypts(key: &Key, asked_for: Asked) -> Result<(), Error> {
     is_for(key, Purpose::EncryptDecrypt).or_else(|other| {
         may_process(key, named(key, asked_for.version)?, asked_for.accept_compromised)?;
         Err(other)
@@ -207,10 +232,12 @@ fn decrypts(key: &Key, asked_for: Asked) -> Result<(), Error> {
 fn enveloped(
     key: &Key,
     asked_for: Asked,
-    (ciphertext, aad): (&Bytes, &Aad),
+    given: Input<'_>,
     fields: Fields,
 ) -> Result<(Arc<Version>, EncryptionAlgorithm, DecryptInput), Error> {
-    let Some(envelope) = Envelope::decode(ciphertext) else {
+    let Input { bytes: ciphertext, aad, is_stream } = given;
+    let envelope = Envelope::decode(ciphertext).filter(|envelope| envelope.header.stream == is_stream);
+    let Some(envelope) = envelope else {
         let why = "it is no ciphertext of this gateway, or was cut off";
         return Err(Error::invalid(fields.input, Reason::CiphertextMalformed, why));
     };

@@ -8,7 +8,7 @@ use skms_backend::{EncryptionAlgorithm, ProtectionLevel, PublicKey, Secret};
 
 use super::{
     Aad,
-    cipher::{Asked, Fields},
+    cipher::{Asked, Fields, Input},
 };
 use crate::{
     keys::{Call, Error, Keyring, known},
@@ -81,7 +81,7 @@ impl Keyring {
                 let failed = |_| Error::Internal { what: "the system gives no random bytes" };
                 rand::fill(&mut bytes).map_err(failed)?;
                 let plaintext = Secret::new(bytes).into_bytes();
-                let input = (&plaintext, &request.aad);
+                let input = Input::of(&plaintext, &request.aad);
                 let sealed = keyring.seal(&permit, &key, Asked::default(), input, FIELDS).await?;
                 let wrapped = match &request.mode {
                     PlaintextMode::Wrap(recipient) => Some(wrap(recipient, &plaintext)?),

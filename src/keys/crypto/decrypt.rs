@@ -7,7 +7,7 @@ use skms_backend::{EncryptionAlgorithm, ProtectionLevel, Secret};
 
 use super::{
     Aad,
-    cipher::{Asked, Fields},
+    cipher::{Asked, Fields, Input},
 };
 use crate::{
     keys::{Call, Error, Keyring, known},
@@ -68,7 +68,7 @@ impl Keyring {
                     algorithm: request.algorithm,
                     accept_compromised: request.accept_compromised,
                 };
-                let input = (&request.ciphertext, &request.aad);
+                let input = Input::of(&request.ciphertext, &request.aad);
                 let opened = keyring.open(&permit, &key, asked, input, FIELDS).await?;
                 Ok(Decrypted {
                     version: opened.version.number,

@@ -7,7 +7,7 @@ use skms_backend::{EncryptionAlgorithm, ProtectionLevel};
 
 use super::{
     Aad,
-    cipher::{Asked, Fields},
+    cipher::{Asked, Fields, Input},
 };
 use crate::{
     keys::{Call, Error, Keyring, known},
@@ -64,7 +64,7 @@ impl Keyring {
                     algorithm: request.algorithm,
                     accept_compromised: false,
                 };
-                let input = (&request.plaintext, &request.aad);
+                let input = Input::of(&request.plaintext, &request.aad);
                 let sealed = keyring.seal(&permit, &key, asked, input, FIELDS).await?;
                 Ok(EncryptedMessage {
                     version: sealed.version.number,

@@ -5,7 +5,7 @@
 //! | 3 | `SKM` in ASCII |
 //! | 1 | the version of the form, 1 |
 //! | 1 | the suite: see [`Suite`] |
-//! | 1 | flags; bit 0: the associated data was an encryption context |
+//! | 1 | flags; bit 0: the associated data was an encryption context; bit 1: it is the data key of a stream |
 //! | 16 | the number of the key (`Key::uid`) |
 //! | 4 | the version of the key, big-endian |
 //! | 1 | the length of the salt |
@@ -26,6 +26,8 @@ const MAGIC: &[u8; 3] = b"SKM";
 const FORM: u8 = 1;
 /// The associated data was an encryption context.
 const CONTEXT: u8 = 1;
+/// The plaintext is the data key of a stream.
+const STREAM: u8 = 2;
 /// The length of an authentication tag.
 const TAG_BYTES: usize = 16;
 /// What a ciphertext is longer than its plaintext, at most.
@@ -67,6 +69,8 @@ pub(super) struct Header {
     pub(super) suite: Suite,
     /// Whether the associated data was an encryption context.
     pub(super) context: bool,
+    /// Whether the plaintext is the data key of a stream.
+    pub(super) stream: bool,
     pub(super) uid: Uuid,
     pub(super) version: u32,
     pub(super) salt: Bytes,
@@ -79,7 +83,8 @@ impl Header {
         bytes.put_slice(MAGIC);
         bytes.put_u8(FORM);
         bytes.put_u8(self.suite.number()?);
-        bytes.put_u8(if self.context { CONTEXT } else { 0 });
+        let flags = [(self.context, CONTEXT), (self.stream, STREAM)];
+        bytes.put_u8(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum());
         bytes.put_slice(self.uid.as_bytes());
         bytes.put_u32(self.version);
         bytes.put_u8(u8::try_from(self.salt.len()).ok()?);
@@ -104,7 +109,7 @@ impl Envelope {
         let mut rest = whole.clone();
         let magic = taken(&mut rest, MAGIC.len())?;
         let [form, suite, flags] = fixed(&mut rest)?;
-        if *magic != *MAGIC || form != FORM || flags & !CONTEXT != 0 {
+        if *magic != *MAGIC || form != FORM || flags & !(CONTEXT | STREAM) != 0 {
             return None;
         }
         let suite = Suite::of_number(suite)?;
@@ -120,7 +125,8 @@ impl Envelope {
         if rest.len() < TAG_BYTES {
             return None;
         }
-        let header = Header { suite, context: flags & CONTEXT != 0, uid, version, salt };
+        let (context, stream) = (flags & CONTEXT != 0, flags & STREAM != 0);
+        let header = Header { suite, context, stream, uid, version, salt };
         Some(Self { header, encoded, commitment, ciphertext: rest })
     }
 
@@ -151,7 +157,14 @@ mod tests {
     fn header(number: u8, context: bool) -> Header {
         let suite = Suite::of_number(number).unwrap();
         let salt = Bytes::from(vec![7; suite.salting.bytes()]);
-        Header { suite, context, uid: Uuid::from_u128(0x0123_4567), version: 0x0a0b_0c0d, salt }
+        Header {
+            suite,
+            context,
+            stream: false,
+            uid: Uuid::from_u128(0x0123_4567),
+            version: 0x0a0b_0c0d,
+            salt,
+        }
     }
 
     fn whole(header: &Header, length: usize) -> Bytes {
@@ -199,7 +212,7 @@ mod tests {
     #[test]
     fn other_forms_suites_and_flags_are_none() {
         let whole = whole(&header(1, false), 32);
-        for (at, value) in [(0, b's'), (3, 0), (3, 2), (4, 0), (4, 5), (5, 2), (5, 0xff), (26, 12), (26, 33)]
+        for (at, value) in [(0, b's'), (3, 0), (3, 2), (4, 0), (4, 5), (5, 4), (5, 0xff), (26, 12), (26, 33)]
         {
             let mut changed = whole.to_vec();
             changed[at] = value;

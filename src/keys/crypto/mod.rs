@@ -5,6 +5,7 @@
 //! | `envelope` | the form of a ciphertext |
 //! | `aad` | what is authenticated with it |
 //! | `nonces` | where the nonces of device keys come from |
+//! | `stream` | what is too long for one message |
 //! | `cipher` | one encryption and one decryption, for all who need them |
 //!
 //! **Invariant:** no plaintext leaves before its tag and its commitment were checked, and
@@ -21,6 +22,7 @@ mod mac;
 mod nonces;
 mod random;
 mod reencrypt;
+mod stream;
 
 use std::sync::Arc;
 
@@ -37,6 +39,7 @@ pub use self::{
     mac::{GenerateMac, MacMade, MacVerified, VerifyMac},
     random::{Random, RandomMade},
     reencrypt::{ReEncrypt, ReEncrypted},
+    stream::{DecryptStream, EncryptStream, Streamed},
 };
 use super::{Error, Violation};
 use crate::{

@@ -7,7 +7,7 @@ use skms_backend::{EncryptionAlgorithm, ProtectionLevel};
 
 use super::{
     Aad,
-    cipher::{Asked, Fields},
+    cipher::{Asked, Fields, Input},
 };
 use crate::{
     gate::Facts,
@@ -90,11 +90,11 @@ impl Keyring {
                     algorithm: request.source_algorithm,
                     accept_compromised: request.accept_compromised,
                 };
-                let input = (&request.ciphertext, &request.source_aad);
+                let input = Input::of(&request.ciphertext, &request.source_aad);
                 let opened = keyring.open(&permit, &source, asked, input, SOURCE).await?;
                 let asked = Asked { algorithm: request.destination_algorithm, ..Asked::default() };
                 let plaintext = opened.plaintext.into_bytes();
-                let input = (&plaintext, &request.destination_aad);
+                let input = Input::of(&plaintext, &request.destination_aad);
                 let mut of_source = None;
                 permit.note(|facts| of_source = Some(facts.clone()));
                 let sealed = keyring.seal(&permit, &destination, asked, input, DESTINATION).await;

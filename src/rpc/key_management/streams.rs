@@ -14,7 +14,7 @@ use crate::{
     rpc::{
         convert,
         incoming::Incoming,
-        large::{self, Chunks},
+        large::{self, Chunks, PARAMETERS},
         parse::Fields,
         status,
         stream::{Answers, Exchange, closing, violation},
@@ -188,9 +188,6 @@ impl Service {
         proto::BatchCreateKeysResult { result: Some(result), reference }
     }
 }
-
-/// Where the parameters of a large message are.
-const PARAMETERS: &str = "start.parameters";
 
 /// The message comes in chunks.
 fn no_input(fields: &mut Fields, has_input: bool, crc32c: Option<u32>) {

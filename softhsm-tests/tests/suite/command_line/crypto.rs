@@ -3,7 +3,8 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use serde_json::Value;
-use skms_tests::gateway::Home;
+use skms_backend::SignatureAlgorithm;
+use skms_tests::{conformance::openssl, gateway::Home};
 
 use super::User;
 use crate::ask::PROGRAM;
@@ -170,5 +171,69 @@ async fn both_sides_derive_the_same_key() {
         assert_eq!((ours.stdout.len(), &ours.stdout), (32, &theirs.stdout), "{ours:?} {theirs:?}");
         let raw = user.run(&format!("derive {key} --peer theirs.pem --raw"));
         assert_eq!((raw.stdout.len(), raw.stdout == ours.stdout), (32, false), "{raw:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_longer_than_a_message_goes_in_a_stream() {
+    let home = Home::new(PROGRAM);
+    let gateway = home.start();
+    let user = User::of(&home, &gateway);
+    let file = |name: &str| home.path().join(name);
+    let text: Vec<u8> = (0..=255).cycle().take(1_000_000).collect();
+    fs::write(file("long"), &text).unwrap();
+    for backend in home.backends() {
+        user.run(&format!(
+            "keys create ec-p256 --id {backend}-signs --backend {backend} --public-key-out {backend}.pem"
+        ));
+        user.run(&format!("keys create aes-256 --id {backend} --backend {backend}"));
+        // A file, and a pipe.
+        let signed = user.run(&format!("sign {backend}-signs --in long --out signature"));
+        assert_eq!(signed.code, Some(0), "{signed:?}");
+        let pem = fs::read_to_string(file(&format!("{backend}.pem"))).unwrap();
+        let signature = fs::read(file("signature")).unwrap();
+        assert!(openssl::agrees(&pem, SignatureAlgorithm::EcdsaP256Sha256, &text, &signature));
+        let verify = format!("verify {backend}-signs --signature signature");
+        assert_eq!(user.run(&format!("{verify} --in long")).code, Some(0));
+        assert_eq!(user.pipe(&verify, &text).code, Some(0));
+        assert_eq!(user.pipe(&verify, &text[1..]).code, Some(3));
+
+        let sealed = user.run(&format!("encrypt {backend} --in long --context for=payroll --out sealed"));
+        assert_eq!(sealed.code, Some(0), "{sealed:?}");
+        let piped = user.pipe(&format!("encrypt {backend} --context for=payroll"), &text);
+        assert!(fs::read(file("sealed")).unwrap().starts_with(b"SKS") && piped.stdout.starts_with(b"SKS"));
+        let opened = user.run(&format!("decrypt {backend} --in sealed --context for=payroll --out opened"));
+        assert_eq!((opened.code, fs::read(file("opened")).unwrap() == text), (Some(0), true), "{opened:?}");
+        assert_eq!(fs::metadata(file("opened")).unwrap().permissions().mode() & 0o777, 0o600);
+        let opened = user.pipe(&format!("decrypt {backend} --context for=payroll"), &piped.stdout);
+        assert_eq!((opened.code, opened.stdout == text), (Some(0), true));
+        let described = user
+            .run(&format!("decrypt {backend} --in sealed --context for=payroll --out opened --output json"));
+        assert_eq!(
+            (&described.json()["key_id"], &described.json()["plaintext"]),
+            (&backend.into(), &Value::Null)
+        );
+
+        // What is cut off leaves no file, and no whole through a pipe without an error.
+        let whole = fs::read(file("sealed")).unwrap();
+        fs::write(file("cut"), &whole[..500_000]).unwrap();
+        let refused = user.run(&format!("decrypt {backend} --in cut --context for=payroll --out never"));
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.stderr.contains("DECRYPTION_FAILED"), "{}", refused.stderr);
+        let left: Vec<_> = fs::read_dir(home.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.starts_with("never") || name.starts_with("opened."))
+            .collect();
+        assert_eq!(left, Vec::<String>::new());
+        let piped = user.pipe(&format!("decrypt {backend} --context for=payroll"), &whole[..500_000]);
+        assert!(piped.code != Some(0) && text.starts_with(&piped.stdout));
+        for line in [
+            format!("encrypt {backend} --in long --format hex --out sealed"),
+            format!("encrypt {backend} --in long --output json"),
+            format!("decrypt {backend} --in sealed --output json"),
+        ] {
+            assert_eq!(user.run(&line).code, Some(2), "{line}");
+        }
     }
 }

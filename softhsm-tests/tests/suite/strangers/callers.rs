@@ -233,6 +233,20 @@ pub(crate) fn streamed(rpc: Rpc, key: &str) -> Option<(Vec<Bytes>, usize)> {
                 Start(start), Chunk("text".into()), End(end));
             Some((messages, 0))
         }
+        Rpc::EncryptStream => {
+            let parameters = Some(proto::EncryptRequest { key_id: key.into(), ..Default::default() });
+            let start = proto::EncryptStreamStart { parameters, declared_size: 0 };
+            let messages = messages!(EncryptStreamRequest, encrypt_stream_request:
+                Start(start), Chunk("text".into()), End(end));
+            Some((messages, 0))
+        }
+        Rpc::DecryptStream => {
+            let parameters = Some(proto::DecryptRequest { key_id: key.into(), ..Default::default() });
+            let start = proto::DecryptStreamStart { parameters, declared_size: 0 };
+            let messages = messages!(DecryptStreamRequest, decrypt_stream_request:
+                Start(start), Chunk("text".into()), End(end));
+            Some((messages, 0))
+        }
         _ => None,
     }
 }

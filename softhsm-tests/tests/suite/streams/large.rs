@@ -15,9 +15,9 @@ use tokio_stream::iter;
 use crate::ask::{PROGRAM, create, outcome, refusal};
 
 /// So many bytes, each of which depends on where it is.
-struct Bulk {
-    left: u64,
-    at: u8,
+pub(super) struct Bulk {
+    pub(super) left: u64,
+    pub(super) at: u8,
 }
 
 impl AsyncRead for Bulk {
@@ -37,7 +37,7 @@ impl AsyncRead for Bulk {
     }
 }
 
-fn bulk(bytes: usize) -> Vec<u8> {
+pub(super) fn bulk(bytes: usize) -> Vec<u8> {
     std::iter::successors(Some(0_u8), |at| Some(at.wrapping_mul(5).wrapping_add(1))).take(bytes).collect()
 }
 
@@ -128,7 +128,7 @@ async fn an_algorithm_that_needs_the_whole_message_takes_what_a_call_takes() {
 }
 
 /// The memory of a process, in KiB: now, and at most.
-fn memory(pid: u32) -> (u64, u64) {
+pub(super) fn memory(pid: u32) -> (u64, u64) {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
