@@ -14,7 +14,7 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
-use skms::client::{Client, ClientConfig, Token};
+use skms::client::{Client, ClientConfig, Retry, Token, TokenSource};
 use tempfile::TempDir;
 use tonic::{
     Request, Status,
@@ -380,7 +380,7 @@ impl Gateway {
     #[must_use]
     pub fn client_config(&self) -> ClientConfig {
         let config = ClientConfig::new(self.endpoint().parse().unwrap());
-        ClientConfig { token_file: Some(self.token.clone()), ..config }
+        ClientConfig { token: Some(TokenSource::File(self.token.clone())), retry: Retry::never(), ..config }
     }
 
     /// A client over TCP, in the name of an admin.

@@ -58,6 +58,8 @@ impl Error {
             Self::Client(Client::Connect { .. } | Client::ConnectTimeout { .. }) => Exit::TryAgain,
             Self::Client(
                 Client::Token { .. }
+                | Client::TokenCommand { .. }
+                | Client::NoEndpoint
                 | Client::Ca { .. }
                 | Client::Identity { .. }
                 | Client::CaMissing { .. }
@@ -142,6 +144,8 @@ impl Error {
                 "use https:// or unix:/; where the network is trusted, --danger-plaintext-token allows it"
             }
             Client::Token { .. }
+            | Client::TokenCommand { .. }
+            | Client::NoEndpoint
             | Client::Ca { .. }
             | Client::Identity { .. }
             | Client::Message { .. }

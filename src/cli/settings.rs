@@ -7,7 +7,7 @@
 use std::{ffi::OsString, fmt::Display, path::PathBuf, str::FromStr, time::Duration};
 
 use super::{error::Error, profile::Profile};
-use crate::client::{ClientConfig, Endpoint, IdentityFiles};
+use crate::client::{ClientConfig, Endpoint, IdentityFiles, TokenSource};
 
 /// The flags that every command takes.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -129,7 +129,11 @@ impl Settings {
         let client = ClientConfig {
             identity_files,
             ca_file: flags.ca.or_else(|| path("SKMS_CA")).or(profile.ca),
-            token_file: flags.token_file.or_else(|| path("SKMS_TOKEN_FILE")).or(profile.token_file),
+            token: flags
+                .token_file
+                .or_else(|| path("SKMS_TOKEN_FILE"))
+                .or(profile.token_file)
+                .map(TokenSource::File),
             danger_plaintext_token: flags.danger_plaintext_token || profile.danger_plaintext_token,
             connect_timeout: usual.connect_timeout.min(call_timeout),
             call_timeout,
@@ -164,7 +168,7 @@ mod tests {
     }
 
     fn endpoint(flags: Flags, variables: &[(&str, &str)]) -> String {
-        resolve(flags, variables).unwrap().client.endpoint.to_string()
+        resolve(flags, variables).unwrap().client.endpoints[0].to_string()
     }
 
     #[test]
@@ -199,8 +203,8 @@ mod tests {
             "HOME",
         ];
         let settings = resolve(Flags::default(), &names.map(|name| (name, ""))).unwrap();
-        assert_eq!(settings.client.endpoint.to_string(), DEFAULT_ENDPOINT);
-        assert_eq!((settings.client.ca_file, settings.client.token_file), (None, None));
+        assert_eq!(settings.client.endpoints[0].to_string(), DEFAULT_ENDPOINT);
+        assert_eq!((settings.client.ca_file.is_none(), settings.client.token.is_none()), (true, true));
         assert_eq!(settings.format, Format::Table);
     }
 
@@ -225,11 +229,12 @@ mod tests {
             ("SKMS_OUTPUT", "json"),
         ];
         let settings = resolve(Flags::default(), &variables).unwrap();
-        assert_eq!(settings.client.endpoint.to_string(), "unix:/run/skms.sock");
+        assert_eq!(settings.client.endpoints[0].to_string(), "unix:/run/skms.sock");
         assert_eq!(settings.client.ca_file.as_deref(), Some(Path::new("ca.pem")));
         let files = IdentityFiles { certificate: "client.pem".into(), key: "client.key".into() };
         assert_eq!(settings.client.identity_files, Some(files));
-        assert_eq!(settings.client.token_file.as_deref(), Some(Path::new("token")));
+        let Some(TokenSource::File(file)) = settings.client.token else { panic!("no file") };
+        assert_eq!(file, Path::new("token"));
         assert_eq!(settings.client.call_timeout, Duration::from_secs(2));
         assert_eq!(settings.client.connect_timeout, Duration::from_secs(2));
         assert_eq!(settings.format, Format::Json);

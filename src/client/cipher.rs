@@ -124,7 +124,7 @@ impl Client {
     }
 
     fn cipher(&self) -> CryptoServiceClient<Transport> {
-        let transport = InterceptedService::new(self.channel.clone(), self.options.clone().unbounded());
+        let transport = InterceptedService::new(self.pool.clone(), self.options.clone().unbounded());
         CryptoServiceClient::new(transport)
             .max_encoding_message_size(self.max_send_bytes)
             .max_decoding_message_size(self.max_receive_bytes)

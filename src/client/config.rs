@@ -4,11 +4,14 @@ use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use tonic::transport::Uri;
 
+use super::{Retry, TokenSource};
+
 /// How to reach a gateway.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// Where it is.
-    pub endpoint: Endpoint,
+    /// Where it is; or where all of them are that know the same keys, of which each call goes
+    /// to one that serves and has little to do.
+    pub endpoints: Vec<Endpoint>,
     /// The certificates (PEM) that may vouch for it. Required for `https`: the
     /// roots of the system are not asked, since a gateway to key hardware is
     /// vouched for by its owner.
@@ -16,10 +19,12 @@ pub struct ClientConfig {
     /// The client certificate (PEM, with those that lead to its authority) and its key
     /// (PEM), for a gateway that asks for them.
     pub identity_files: Option<IdentityFiles>,
-    /// The file with the bearer token of the caller, read once.
-    pub token_file: Option<PathBuf>,
+    /// Where the bearer token of the caller comes from.
+    pub token: Option<TokenSource>,
     /// Sends the token even where everyone on the way can read it.
     pub danger_plaintext_token: bool,
+    /// Which calls are made again.
+    pub retry: Retry,
     /// How long connecting may take, the TLS handshake included.
     pub connect_timeout: Duration,
     /// How long one call may take. The gateway is told, and stops then, too.
@@ -33,18 +38,57 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// Everything as usual, with the gateway at `endpoint`.
     #[must_use]
-    pub const fn new(endpoint: Endpoint) -> Self {
+    pub fn new(endpoint: Endpoint) -> Self {
         Self {
-            endpoint,
+            endpoints: vec![endpoint],
             ca_file: None,
             identity_files: None,
-            token_file: None,
+            token: None,
             danger_plaintext_token: false,
+            retry: Retry::default(),
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             call_timeout: DEFAULT_CALL_TIMEOUT,
             max_send_bytes: DEFAULT_MAX_SEND_BYTES,
             max_receive_bytes: DEFAULT_MAX_RECEIVE_BYTES,
         }
+    }
+
+    /// Another gateway that knows the same keys.
+    #[must_use]
+    pub fn and_endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.endpoints.push(endpoint);
+        self
+    }
+
+    /// The certificates that may vouch for the gateway.
+    #[must_use]
+    pub fn with_ca_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { ca_file: Some(path.into()), ..self }
+    }
+
+    /// The client certificate, and its key.
+    #[must_use]
+    pub fn with_identity(self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        let files = IdentityFiles { certificate: certificate.into(), key: key.into() };
+        Self { identity_files: Some(files), ..self }
+    }
+
+    /// Where the token of the caller comes from.
+    #[must_use]
+    pub fn with_token(self, source: TokenSource) -> Self {
+        Self { token: Some(source), ..self }
+    }
+
+    /// Which calls are made again.
+    #[must_use]
+    pub fn with_retry(self, retry: Retry) -> Self {
+        Self { retry, ..self }
+    }
+
+    /// How long one call may take, with all that is tried again.
+    #[must_use]
+    pub fn with_call_timeout(self, call_timeout: Duration) -> Self {
+        Self { call_timeout, ..self }
     }
 }
 

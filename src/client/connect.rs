@@ -1,61 +1,105 @@
 //! Opens the connection: plain, TLS (with aws-lc-rs, as everywhere in the
 //! project) or a Unix socket.
 
-use std::{fs, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
+use futures_util::future::select_ok;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::transport::{self, Certificate, Channel, ClientTlsConfig, Identity, Uri};
-use tower::service_fn;
+use tower::{Service, service_fn};
 use zeroize::Zeroizing;
 
-use super::{ClientConfig, Endpoint, Error, IdentityFiles};
+use super::{ClientConfig, Endpoint, Error, IdentityFiles, pool::Pool};
 
-/// A channel that has connected once, and connects again by itself.
-pub(super) async fn channel(config: &ClientConfig) -> Result<Channel, Error> {
-    let connected = tokio::time::timeout(config.connect_timeout, open(config)).await;
-    connected.map_err(|_elapsed| Error::ConnectTimeout {
-        endpoint: config.endpoint.clone(),
-        after: config.connect_timeout,
-    })?
+/// The gateways, of which one at least was reached within the connect timeout. The others,
+/// and all later, are connected to by themselves.
+pub(super) async fn pool(config: &ClientConfig) -> Result<Pool, Error> {
+    let doors = config.endpoints.iter().map(|endpoint| Door::of(endpoint, config));
+    let doors = doors.collect::<Result<Vec<_>, _>>()?;
+    let first = config.endpoints.first().ok_or(Error::NoEndpoint)?;
+    let tries = doors
+        .iter()
+        .enumerate()
+        .map(|(number, door)| Box::pin(async move { door.connect().await.map(|channel| (number, channel)) }));
+    let reached = tokio::time::timeout(config.connect_timeout, select_ok(tries)).await;
+    let late = |_elapsed| Error::ConnectTimeout { endpoint: first.clone(), after: config.connect_timeout };
+    let ((reached, channel), _) = reached.map_err(late)??;
+    let members = doors.iter().enumerate().map(|(number, door)| {
+        let channel = if number == reached { channel.clone() } else { door.lazy() };
+        (door.name.clone(), channel)
+    });
+    Ok(Pool::new(members.collect()))
 }
 
-async fn open(config: &ClientConfig) -> Result<Channel, Error> {
-    let failed = |source| Error::Connect { endpoint: config.endpoint.clone(), source: Box::new(source) };
-    match &config.endpoint {
-        Endpoint::Http(uri) => endpoint(uri.clone(), config)?.connect().await.map_err(failed),
-        Endpoint::Https(uri) => {
-            let path = config
-                .ca_file
-                .as_deref()
-                .ok_or_else(|| Error::CaMissing { endpoint: config.endpoint.clone() })?;
-            let mut tls = ClientTlsConfig::new().ca_certificate(ca(path)?);
-            if let Some(files) = &config.identity_files {
-                tls = tls.identity(identity(files)?);
+/// A way to a gateway.
+struct Door {
+    name: Endpoint,
+    endpoint: transport::Endpoint,
+    /// Where it is a Unix socket.
+    path: Option<PathBuf>,
+}
+
+impl Door {
+    fn of(name: &Endpoint, config: &ClientConfig) -> Result<Self, Error> {
+        let (endpoint, path) = match name {
+            Endpoint::Http(uri) => (endpoint(uri.clone(), name, config)?, None),
+            Endpoint::Https(uri) => {
+                let path =
+                    config.ca_file.as_deref().ok_or_else(|| Error::CaMissing { endpoint: name.clone() })?;
+                let mut tls = ClientTlsConfig::new().ca_certificate(ca(path)?);
+                if let Some(files) = &config.identity_files {
+                    tls = tls.identity(identity(files)?);
+                }
+                let endpoint = endpoint(uri.clone(), name, config)?.tls_config(tls);
+                let unusable =
+                    |source: transport::Error| Error::Ca { path: path.into(), source: source.into() };
+                (endpoint.map_err(unusable)?, None)
             }
-            let endpoint = endpoint(uri.clone(), config)?.tls_config(tls);
-            let endpoint =
-                endpoint.map_err(|source| Error::Ca { path: path.into(), source: source.into() })?;
-            endpoint.connect().await.map_err(failed)
-        }
-        Endpoint::Unix(path) => {
             // HTTP/2 wants an authority, and a path has none.
-            let endpoint = endpoint(Uri::from_static("http://localhost"), config)?;
-            let path = path.clone();
-            let connector = service_fn(move |_: Uri| {
-                let path = path.clone();
-                async move { UnixStream::connect(path).await.map(TokioIo::new) }
-            });
-            endpoint.connect_with_connector(connector).await.map_err(failed)
+            Endpoint::Unix(path) => {
+                (endpoint(Uri::from_static("http://localhost"), name, config)?, Some(path.clone()))
+            }
+        };
+        Ok(Self { name: name.clone(), endpoint, path })
+    }
+
+    async fn connect(&self) -> Result<Channel, Error> {
+        let failed = |source| Error::Connect { endpoint: self.name.clone(), source: Box::new(source) };
+        let connected = match &self.path {
+            None => self.endpoint.connect().await,
+            Some(path) => self.endpoint.connect_with_connector(unix(path)).await,
+        };
+        connected.map_err(failed)
+    }
+
+    /// A channel that connects when it is used.
+    fn lazy(&self) -> Channel {
+        match &self.path {
+            None => self.endpoint.connect_lazy(),
+            Some(path) => self.endpoint.connect_with_connector_lazy(unix(path)),
         }
     }
 }
 
-fn endpoint(uri: Uri, config: &ClientConfig) -> Result<transport::Endpoint, Error> {
+fn unix(
+    path: &Path,
+) -> impl Service<Uri, Response = TokioIo<UnixStream>, Error = io::Error, Future: Send> + Send + use<> {
+    let path = path.to_owned();
+    service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    })
+}
+
+fn endpoint(uri: Uri, name: &Endpoint, config: &ClientConfig) -> Result<transport::Endpoint, Error> {
     transport::Endpoint::from(uri)
         .connect_timeout(config.connect_timeout)
         .user_agent(concat!("skms/", env!("CARGO_PKG_VERSION")))
-        .map_err(|source| Error::Connect { endpoint: config.endpoint.clone(), source: Box::new(source) })
+        .map_err(|source| Error::Connect { endpoint: name.clone(), source: Box::new(source) })
 }
 
 fn identity(files: &IdentityFiles) -> Result<Identity, Error> {

@@ -1,6 +1,6 @@
 //! The calls of `skms.v1.CryptoService`.
 
-use super::{Client, Error};
+use super::{Client, Error, ask, retry};
 use crate::proto;
 
 impl Client {
@@ -9,7 +9,7 @@ impl Client {
     /// # Errors
     /// As the gateway answers.
     pub async fn encrypt(&self, request: proto::EncryptRequest) -> Result<proto::EncryptResponse, Error> {
-        self.call(self.crypto().encrypt(request)).await
+        ask!(self.crypto().encrypt(request))
     }
 
     /// Decrypts.
@@ -17,7 +17,7 @@ impl Client {
     /// # Errors
     /// As the gateway answers.
     pub async fn decrypt(&self, request: proto::DecryptRequest) -> Result<proto::DecryptResponse, Error> {
-        self.call(self.crypto().decrypt(request)).await
+        ask!(self.crypto().decrypt(request))
     }
 
     /// Encrypts many plaintexts. What fails is an answer of its item.
@@ -28,7 +28,7 @@ impl Client {
         &self,
         request: proto::BatchEncryptRequest,
     ) -> Result<proto::BatchEncryptResponse, Error> {
-        self.call(self.crypto().batch_encrypt(request)).await
+        ask!(self.crypto().batch_encrypt(request))
     }
 
     /// Decrypts many ciphertexts. What fails is an answer of its item.
@@ -39,7 +39,7 @@ impl Client {
         &self,
         request: proto::BatchDecryptRequest,
     ) -> Result<proto::BatchDecryptResponse, Error> {
-        self.call(self.crypto().batch_decrypt(request)).await
+        ask!(self.crypto().batch_decrypt(request))
     }
 
     /// Encrypts anew, without seeing the plaintext.
@@ -50,7 +50,7 @@ impl Client {
         &self,
         request: proto::ReEncryptRequest,
     ) -> Result<proto::ReEncryptResponse, Error> {
-        self.call(self.crypto().re_encrypt(request)).await
+        ask!(self.crypto().re_encrypt(request))
     }
 
     /// Makes a data key.
@@ -61,7 +61,7 @@ impl Client {
         &self,
         request: proto::GenerateDataKeyRequest,
     ) -> Result<proto::GenerateDataKeyResponse, Error> {
-        self.call(self.crypto().generate_data_key(request)).await
+        ask!(self.crypto().generate_data_key(request))
     }
 
     /// Gets random bytes.
@@ -72,7 +72,7 @@ impl Client {
         &self,
         request: proto::GenerateRandomRequest,
     ) -> Result<proto::GenerateRandomResponse, Error> {
-        self.call(self.crypto().generate_random(request)).await
+        ask!(self.crypto().generate_random(request))
     }
 
     /// Makes a message authentication code.
@@ -83,7 +83,7 @@ impl Client {
         &self,
         request: proto::GenerateMacRequest,
     ) -> Result<proto::GenerateMacResponse, Error> {
-        self.call(self.crypto().generate_mac(request)).await
+        ask!(self.crypto().generate_mac(request))
     }
 
     /// Checks a message authentication code; a bad one is an answer, not an error.
@@ -94,7 +94,7 @@ impl Client {
         &self,
         request: proto::VerifyMacRequest,
     ) -> Result<proto::VerifyMacResponse, Error> {
-        self.call(self.crypto().verify_mac(request)).await
+        ask!(self.crypto().verify_mac(request))
     }
 
     /// Agrees on a secret.
@@ -105,6 +105,6 @@ impl Client {
         &self,
         request: proto::DeriveSharedSecretRequest,
     ) -> Result<proto::DeriveSharedSecretResponse, Error> {
-        self.call(self.crypto().derive_shared_secret(request)).await
+        ask!(self.crypto().derive_shared_secret(request))
     }
 }

@@ -24,6 +24,17 @@ pub enum Error {
         /// What is wrong with it.
         source: TokenError,
     },
+    /// The program that gives tokens gives none.
+    #[error("the token command `{}` gives no token", program.display())]
+    TokenCommand {
+        /// The program.
+        program: PathBuf,
+        /// What is wrong with it.
+        source: TokenError,
+    },
+    /// There is no gateway to ask.
+    #[error("no endpoint is configured")]
+    NoEndpoint,
     /// The CA file cannot be used.
     #[error("CA file `{}` cannot be used", path.display())]
     Ca {

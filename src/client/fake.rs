@@ -1,8 +1,9 @@
 //! A gateway for tests: the real transport, answers made by hand.
 //!
 //! Keys behave as they are called: `missing`, `denied`, `broken` (fields at
-//! fault), `slow` (never answers), `busy` (every other call) and `damaged`
-//! (checksums that do not match); every other key exists. A signature is
+//! fault), `slow` (never answers), `busy`, `flaky` and `leaving` (every other call), `away`
+//! and `damaged` (checksums that do not match); every other key exists. The token `expired`
+//! is no good. A signature is
 //! `signed:` and the input.
 
 mod crypto;
@@ -30,22 +31,34 @@ struct Answers {
 impl Answers {
     async fn admit<T>(&self, request: Request<T>, key: impl Fn(&T) -> &str) -> Result<T, Status> {
         let (metadata, _, message) = request.into_parts();
+        let token = metadata.get("authorization").map(|token| token.to_str().unwrap().to_owned());
+        let token = token.as_deref();
         let calls = {
             let mut seen = self.seen.lock();
             seen.push(metadata);
             seen.len()
         };
+        if token == Some("Bearer expired") {
+            let details = ErrorDetails::with_error_info("TOKEN_EXPIRED", "skms", HashMap::new());
+            return Err(Status::with_error_details(Code::Unauthenticated, "the token has expired", details));
+        }
         let (code, reason, sentence) = match key(&message) {
             "missing" => (Code::NotFound, "KEY_NOT_FOUND", "no such key"),
             "denied" => (Code::PermissionDenied, "KEY_ACCESS_DENIED", "not allowed"),
             "broken" => (Code::InvalidArgument, "FIELD_INVALID", "the request is not valid"),
             "busy" if calls % 2 == 1 => (Code::ResourceExhausted, "RATE_LIMITED", "too many calls"),
+            "flaky" if calls % 2 == 1 => (Code::Unavailable, "BACKEND_UNAVAILABLE", "not now"),
+            "leaving" if calls % 2 == 1 => (Code::Unavailable, "SHUTTING_DOWN", "not any more"),
+            "away" => (Code::Unavailable, "BACKEND_UNAVAILABLE", "not now"),
             "slow" => return future::pending().await,
             _ => return Ok(message),
         };
         let about = HashMap::from([("keyId".to_owned(), key(&message).to_owned())]);
         let mut details = ErrorDetails::with_error_info(reason, "skms", about);
         details.set_request_info("req-1", "");
+        if code == Code::Unavailable {
+            details.set_retry_info(Some(Duration::from_millis(5)));
+        }
         if code == Code::ResourceExhausted {
             details.set_retry_info(Some(Duration::from_millis(1)));
         }

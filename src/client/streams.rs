@@ -304,7 +304,7 @@ impl Client {
     }
 
     fn unbounded(&self) -> KeyManagementClient<Transport> {
-        let transport = InterceptedService::new(self.channel.clone(), self.options.clone().unbounded());
+        let transport = InterceptedService::new(self.pool.clone(), self.options.clone().unbounded());
         KeyManagementClient::new(transport)
             .max_encoding_message_size(self.max_send_bytes)
             .max_decoding_message_size(self.max_receive_bytes)

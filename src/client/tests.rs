@@ -1,12 +1,14 @@
 //! The client against a real server in the same process.
 
+mod again;
+
 use std::{fs, path::Path, time::Duration};
 
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use super::{
-    Client, ClientConfig, Error, Token,
+    Client, ClientConfig, Error, Token, TokenSource,
     fake::{Fake, pki},
 };
 use crate::proto;
@@ -73,7 +75,10 @@ fn an_error_arrives_with_its_details() {
 fn every_call_carries_the_token_and_the_deadline() {
     let fake = Fake::tcp();
     let folder = tempfile::tempdir().unwrap();
-    let config = ClientConfig { token_file: write(folder.path(), "token", "first\n"), ..config(&fake) };
+    let config = ClientConfig {
+        token: write(folder.path(), "token", "first\n").map(TokenSource::File),
+        ..config(&fake)
+    };
     fake.block_on(async {
         let client = Client::connect(config).await.unwrap();
         client.get_key(get("payroll")).await.unwrap();
@@ -99,8 +104,8 @@ fn a_token_does_not_leave_the_machine_in_the_clear() {
     let fake = Fake::tcp();
     let folder = tempfile::tempdir().unwrap();
     let config = ClientConfig {
-        endpoint: "http://gateway.invalid:1".parse().unwrap(),
-        token_file: write(folder.path(), "token", "secret"),
+        endpoints: vec!["http://gateway.invalid:1".parse().unwrap()],
+        token: write(folder.path(), "token", "secret").map(TokenSource::File),
         ..config(&fake)
     };
     let error = fake.block_on(Client::connect(config)).unwrap_err();

@@ -3,7 +3,7 @@
 //! **Invariant:** the value is marked sensitive from the moment it is made, so
 //! that neither `Debug` nor HTTP/2 header compression gives it away.
 
-use std::{fmt, fs, io, io::Read as _, path::Path, time::Duration};
+use std::{fmt, fs, io, io::Read as _, path::Path, process::ExitStatus, time::Duration};
 
 use tonic::{
     Request, Status,
@@ -12,10 +12,10 @@ use tonic::{
 };
 use zeroize::Zeroizing;
 
-use super::Error;
+use super::{Error, source::Tokens};
 
 /// A bearer token.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Token(MetadataValue<Ascii>);
 
 impl Token {
@@ -76,23 +76,29 @@ pub enum TokenError {
     /// White space inside, control characters, or no ASCII.
     #[error("a token is one word of printable ASCII")]
     Characters,
-    /// The file cannot be read.
+    /// The file cannot be read, or the program not be started.
     #[error("it cannot be read")]
     Unreadable(#[from] io::Error),
+    /// The program fails.
+    #[error("it ended with {0}")]
+    Exit(ExitStatus),
+    /// The program does not end.
+    #[error("it did not end in time")]
+    Late,
 }
 
 /// What is added to every call: the token and the deadline.
 #[derive(Clone, Debug)]
 pub struct CallOptions {
-    token: Option<Token>,
+    tokens: Tokens,
     timeout: Duration,
     /// Whether the gateway is told when its caller stops waiting.
     is_bounded: bool,
 }
 
 impl CallOptions {
-    pub(super) fn new(token: Option<Token>, timeout: Duration) -> Self {
-        Self { token, timeout: timeout.min(MAX_TIMEOUT), is_bounded: true }
+    pub(super) fn new(tokens: Tokens, timeout: Duration) -> Self {
+        Self { tokens, timeout: timeout.min(MAX_TIMEOUT), is_bounded: true }
     }
 
     /// The same for a stream, which goes on for as long as the gateway lets it.
@@ -103,12 +109,16 @@ impl CallOptions {
     pub(super) const fn timeout(&self) -> Duration {
         self.timeout
     }
+
+    pub(super) const fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
 }
 
 impl Interceptor for CallOptions {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(Token(value)) = &self.token {
-            request.metadata_mut().insert("authorization", value.clone());
+        if let Some(Token(value)) = self.tokens.now() {
+            request.metadata_mut().insert("authorization", value);
         }
         if self.is_bounded {
             request.set_timeout(self.timeout);
@@ -132,7 +142,8 @@ mod tests {
         assert_eq!(token.0.to_str().unwrap(), "Bearer eyJh.b-_.c~+/=");
         assert!(token.0.is_sensitive());
         assert!(
-            !format!("{token:?} {:?}", CallOptions::new(Some(token.clone()), Duration::ZERO)).contains("eyJ")
+            !format!("{token:?} {:?}", CallOptions::new(Tokens::fixed(token.clone()), Duration::ZERO))
+                .contains("eyJ")
         );
         for wrong in ["", " \n", "two words", "line\nbreak", "schlüssel"] {
             let error = Token::new(wrong).unwrap_err().to_string();

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use skms::client::{Client, ClientConfig, IdentityFiles, Token};
+use skms::client::{Client, ClientConfig, IdentityFiles, Token, TokenSource};
 use skms_tests::{
     gateway::{Gateway, Home},
     idp::Idp,
@@ -55,7 +55,7 @@ impl World {
     }
 
     fn by_token(&self) -> ClientConfig {
-        ClientConfig { token_file: Some(self.home.admin_token()), ..self.config() }
+        ClientConfig { token: Some(TokenSource::File(self.home.admin_token())), ..self.config() }
     }
 
     fn by_certificate(&self) -> ClientConfig {
