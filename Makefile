@@ -58,6 +58,7 @@ lint-rust: setup-lint
 	$(say) 'Rust: formatting, clippy, documentation'
 	cargo fmt --all --check
 	cargo clippy --release --workspace --all-targets -- -D warnings
+	cargo clippy --release --package skms --lib --no-default-features --features client -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --release --workspace --no-deps --document-private-items
 
 lint-shell: setup-lint

@@ -23,6 +23,7 @@ main() {
     make_credentials
     start_gateway
     "$PYTHON" softhsm-tests/interop/python/client.py "$address"
+    run_examples
     stop_gateway
 }
 
@@ -99,6 +100,16 @@ stop_gateway() {
     local code=0
     end_gateway || code=$?
     [ $code = 0 ] || die "the gateway ended with exit code $code"
+}
+
+# The examples of the Rust client.
+run_examples() {
+    export SKMS_ENDPOINT=https://$address SKMS_KEY=of-examples SKMS_EVENTS=3
+    cargo build --release --quiet --package skms --example sign --example stream --example watch
+    "$SKMS" keys create ec-p256 --id "$SKMS_KEY" --backend soft >/dev/null
+    for example in sign stream watch; do
+        "$(dirname "$SKMS")/examples/$example"
+    done
 }
 
 # SIGTERM, and SIGKILL where that is not heard in time; by its pid and no other.
