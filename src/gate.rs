@@ -487,7 +487,13 @@ impl Permit {
     /// does not wait for it.
     #[must_use]
     pub fn patient_context(&self, limit: std::time::Duration) -> OpContext {
-        OpContext { flow: self.call.caller.flow(), priority: self.call.priority, ..OpContext::within(limit) }
+        let caller = &self.call.caller;
+        OpContext {
+            flow: caller.flow(),
+            weight: self.inside.rates.weight(caller.roles()),
+            priority: self.call.priority,
+            ..OpContext::within(limit)
+        }
     }
 
     /// Adds to the record of this call.

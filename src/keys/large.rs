@@ -15,7 +15,7 @@ use skms_backend::{Hash, SignInput, SignatureAlgorithm};
 
 use super::{
     Call, Error, Keyring, Sign, Signed, Verified, Verify, known,
-    sign::{Encoding, Usage, may_sign},
+    sign::{Encoding, Usage, may_sign, urgency},
     verify::candidates,
 };
 use crate::{
@@ -84,9 +84,10 @@ impl Keyring {
         mut content: C,
     ) -> Result<Large<Signed, C>, Error> {
         let (found, subject) = self.find(&request.key);
+        let also = urgency(call, &subject);
         let (keyring, asked) = (self.clone(), call.clone());
         self.gate
-            .admit(call, Action::SignMessage, subject, move |permit| async move {
+            .admit_all(call, Action::SignMessage, subject, also, move |permit| async move {
                 let SignLarge { key: name, algorithm, version, encoding } = request;
                 let key = known(found)?;
                 let signs = may_sign(&key, version, SystemTime::now())?;

@@ -4,13 +4,14 @@ use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use skms_backend::{
-    Class, Error as BackendError, Operation, ProtectionLevel, SignInput, SignatureAlgorithm, der_from_p1363,
+    Class, Error as BackendError, Operation, Priority, ProtectionLevel, SignInput, SignatureAlgorithm,
+    der_from_p1363,
 };
 
 use super::{Call, Error, Keyring, Violation, known};
 use crate::{
     audit::InputKind,
-    gate::{Permit, Work},
+    gate::{Permit, Subject, Work},
     model::{Action, Key, KeyId, Purpose, Reason, State, Version},
 };
 
@@ -63,9 +64,10 @@ impl Keyring {
     /// the input does not fit it; the device failed; what the gate refuses.
     pub async fn sign(&self, call: &Call, request: Sign) -> Result<Signed, Error> {
         let (found, subject) = self.find(&request.key);
+        let also = urgency(call, &subject);
         let keyring = self.clone();
         self.gate
-            .admit(call, Action::SignMessage, subject, move |permit| async move {
+            .admit_all(call, Action::SignMessage, subject, also, move |permit| async move {
                 keyring.sign_with(&permit, known(found)?, request).await
             })
             .await
@@ -278,4 +280,9 @@ fn offered(
         (Some(_), _) => return Ok(()),
     };
     Err(Error::NotOffered { backend: backend.clone(), what })
+}
+/// What is asked besides, where a signature is wanted before what others ask for.
+pub(super) fn urgency(call: &Call, subject: &Subject) -> Vec<(Action, Subject)> {
+    let is_urgent = call.priority == Priority::High;
+    is_urgent.then(|| (Action::RaisePriority, subject.clone())).into_iter().collect()
 }

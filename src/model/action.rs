@@ -47,6 +47,8 @@ pub enum Action {
     CreateCsr,
     /// Sign with a key.
     SignMessage,
+    /// Have it done before what others ask for. Asked besides signing.
+    RaisePriority,
     /// Check a signature.
     VerifySignature,
     /// Check a signature also against versions that others know. Asked besides
@@ -98,7 +100,7 @@ pub enum Action {
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::CreateKey,
         Self::AdoptKey,
         Self::GetKey,
@@ -120,6 +122,7 @@ impl Action {
         Self::ImportKeyPlain,
         Self::CreateCsr,
         Self::SignMessage,
+        Self::RaisePriority,
         Self::VerifySignature,
         Self::VerifyCompromised,
         Self::Encrypt,
@@ -170,6 +173,7 @@ impl Action {
             Self::ImportKeyPlain => "import-key-plain",
             Self::CreateCsr => "create-csr",
             Self::SignMessage => "sign-message",
+            Self::RaisePriority => "raise-priority",
             Self::VerifySignature => "verify-signature",
             Self::VerifyCompromised => "verify-compromised",
             Self::Encrypt => "encrypt",
@@ -224,6 +228,7 @@ impl Action {
             | Self::GetImportJob
             | Self::CreateCsr
             | Self::SignMessage
+            | Self::RaisePriority
             | Self::VerifySignature
             | Self::VerifyCompromised
             | Self::Encrypt
@@ -269,6 +274,7 @@ impl Action {
             | Self::ImportKeyPlain
             | Self::CreateCsr
             | Self::SignMessage
+            | Self::RaisePriority
             | Self::VerifySignature
             | Self::VerifyCompromised
             | Self::Encrypt

@@ -1,6 +1,10 @@
 //! The limits of rates: the section `[rates]`.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    collections::BTreeMap,
+    num::{NonZeroU8, NonZeroU32},
+    time::Duration,
+};
 
 use governor::Quota;
 use serde::Deserialize;
@@ -16,6 +20,9 @@ pub struct Config {
     pub caller: Rate,
     /// Of one key, over all callers.
     pub key: Rate,
+    /// How many calls of a caller with this role begin in its turn, where others wait for the
+    /// same device; 1 where a caller has none of them, the most where it has several.
+    pub weights: BTreeMap<String, NonZeroU8>,
     /// How often one address may fail to prove who it is; 0: no limit.
     pub failed_authentications_per_minute: u32,
 }
@@ -50,10 +57,12 @@ impl Config {
     /// The values that cannot work.
     #[must_use]
     pub fn bad_values(&self) -> Vec<BadValue> {
-        [self.caller.bad_value("rates.caller"), self.key.bad_value("rates.key")]
-            .into_iter()
-            .flatten()
-            .collect()
+        let rates = [self.caller.bad_value("rates.caller"), self.key.bad_value("rates.key")];
+        let heavy = self.weights.iter().filter(|(_, weight)| **weight > HEAVIEST).map(|(role, _)| {
+            let problem = format!("must be at least 1 and at most {HEAVIEST}");
+            BadValue::new(format!("rates.weights.{role}"), problem)
+        });
+        rates.into_iter().flatten().chain(heavy).collect()
     }
 
     pub(super) fn failures(&self) -> Option<Quota> {
@@ -64,7 +73,12 @@ impl Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { caller: Rate::default(), key: Rate::default(), failed_authentications_per_minute: 300 }
+        Self {
+            caller: Rate::default(),
+            key: Rate::default(),
+            weights: BTreeMap::new(),
+            failed_authentications_per_minute: 300,
+        }
     }
 }
 
@@ -74,5 +88,8 @@ impl Default for Rate {
         Self { per_second: 100_000, burst: 200_000 }
     }
 }
+
+/// With more, others would wait as long as without any turns.
+const HEAVIEST: NonZeroU8 = NonZeroU8::new(64).unwrap();
 
 const MINUTE: Duration = Duration::from_secs(60);

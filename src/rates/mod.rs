@@ -12,9 +12,9 @@ mod config;
 mod weight;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     hash::{BuildHasher, Hash, RandomState},
-    num::NonZeroU32,
+    num::{NonZeroU8, NonZeroU32},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -57,6 +57,8 @@ struct Inside {
     failures: Option<Buckets>,
     /// Addresses that failed too often, and until when they are not listened to.
     shut: RwLock<HashMap<u64, Instant>>,
+    /// Of callers with these roles.
+    weights: BTreeMap<String, NonZeroU8>,
     hasher: RandomState,
     charges: AtomicU64,
     clock: DefaultClock,
@@ -112,11 +114,23 @@ impl Rates {
             callers: buckets(config.caller),
             keys: buckets(config.key),
             failures: config.failures().map(RateLimiter::dashmap),
+            weights: config.weights.clone(),
             shut: RwLock::default(),
             hasher: RandomState::new(),
             charges: AtomicU64::new(0),
             clock: DefaultClock::default(),
         }))
+    }
+
+    /// How many calls of a caller with these roles begin in its turn.
+    #[must_use]
+    pub fn weight(&self, roles: &BTreeSet<String>) -> NonZeroU8 {
+        let weights = &self.0.weights;
+        // Mostly there are none.
+        if weights.is_empty() {
+            return NonZeroU8::MIN;
+        }
+        roles.iter().filter_map(|role| weights.get(role)).max().copied().unwrap_or(NonZeroU8::MIN)
     }
 
     /// Charges a caller, named by its id.

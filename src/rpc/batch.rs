@@ -31,6 +31,11 @@ pub(super) trait Asked: Send {
     /// The key that it names.
     fn key(&self) -> &KeyId;
 
+    /// What has to be allowed besides.
+    fn also(&self) -> Option<Action> {
+        None
+    }
+
     /// Does it.
     fn answer(
         self,
@@ -169,7 +174,9 @@ impl Batch<'_> {
     fn is_stopped_before_the_first<P: Asked>(&self, items: &[Result<P, Error>]) -> bool {
         self.together == Together::AllOrNothing
             && items.iter().any(|item| match item {
-                Ok(item) => !self.keyring.could(self.call, self.action, item.key()),
+                Ok(item) => !std::iter::once(self.action)
+                    .chain(item.also())
+                    .all(|action| self.keyring.could(self.call, action, item.key())),
                 Err(_) => true,
             })
     }

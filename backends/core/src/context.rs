@@ -1,7 +1,10 @@
 //! What travels with every call to a backend: how long it may take, whether it
 //! is still wanted, and whose work it is.
 
-use std::time::{Duration, Instant};
+use std::{
+    num::NonZeroU8,
+    time::{Duration, Instant},
+};
 
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +39,8 @@ pub struct OpContext {
     pub cancellation: CancellationToken,
     /// Whose work this is.
     pub flow: Flow,
+    /// How many of its calls may begin in a turn, where others wait as well.
+    pub weight: NonZeroU8,
     /// How urgent it is.
     pub priority: Priority,
 }
@@ -50,6 +55,7 @@ impl OpContext {
             start_by: deadline,
             cancellation: CancellationToken::new(),
             flow: Flow::default(),
+            weight: NonZeroU8::MIN,
             priority: Priority::default(),
         }
     }

@@ -216,7 +216,13 @@ impl<D: Device> Workers<D> {
             let _ = answer.send(outcome);
             class
         });
-        let place = queue::Job { flow: ctx.flow, priority: ctx.priority, cost, deadline: start_by };
+        let place = queue::Job {
+            flow: ctx.flow,
+            weight: ctx.weight,
+            priority: ctx.priority,
+            cost,
+            deadline: start_by,
+        };
         let ticket = self.shared.submit(operation, place, work)?;
         let mut withdrawal = Withdrawal { shared: &self.shared, ticket: Some(ticket) };
         let mut result = std::pin::pin!(result);

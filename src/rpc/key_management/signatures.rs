@@ -5,7 +5,7 @@ use skms_backend::Priority;
 use super::{Input, Service};
 use crate::{
     keys::{Call, Error, Keyring, Limits, Sign, Signed, Verified, Verify},
-    model::{Action, KeyId, Reason},
+    model::{Action, KeyId},
     proto,
     rpc::{
         batch::{Asked, Together},
@@ -138,6 +138,10 @@ impl Asked for ToSign {
         &self.sign.key
     }
 
+    fn also(&self) -> Option<Action> {
+        (self.priority == Priority::High).then_some(Action::RaisePriority)
+    }
+
     async fn answer(self, keyring: &Keyring, mut call: Call) -> Result<proto::SignResponse, Error> {
         let Self { sign, priority, verified_input, reference } = self;
         call.priority = priority;
@@ -204,10 +208,7 @@ pub(super) fn priority(fields: &mut Fields, number: i32) -> Option<Priority> {
     match fields.known("priority", number)? {
         proto::Priority::Unspecified | proto::Priority::Normal => Some(Priority::Normal),
         proto::Priority::Low => Some(Priority::Low),
-        proto::Priority::High => {
-            let why = "needs a permission that cannot be given yet";
-            fields.fail("priority", Reason::FieldInvalid, why);
-            None
-        }
+        // The gate asks whether the caller may.
+        proto::Priority::High => Some(Priority::High),
     }
 }

@@ -11,7 +11,7 @@
 
 mod turns;
 
-use std::{collections::HashMap, time::Instant};
+use std::{collections::HashMap, num::NonZeroU8, time::Instant};
 
 use self::turns::Turns;
 use super::Cost;
@@ -21,6 +21,7 @@ use crate::{Flow, Priority};
 pub(super) struct Entry<T> {
     number: u64,
     flow: Flow,
+    weight: NonZeroU8,
     priority: Priority,
     pub(super) cost: Cost,
     pub(super) deadline: Instant,
@@ -31,6 +32,7 @@ pub(super) struct Entry<T> {
 #[derive(Clone, Copy)]
 pub(super) struct Job {
     pub(super) flow: Flow,
+    pub(super) weight: NonZeroU8,
     pub(super) priority: Priority,
     pub(super) cost: Cost,
     pub(super) deadline: Instant,
@@ -88,7 +90,7 @@ impl<T> Queue<T> {
 
     /// `None` when there is no place for this job; the item is dropped then.
     pub(super) fn push(&mut self, job: Job, item: T) -> Option<Ticket> {
-        let Job { flow, priority, cost, deadline } = job;
+        let Job { flow, weight, priority, cost, deadline } = job;
         let free = self.capacity.saturating_sub(self.len);
         let held = self.held.get(&flow).copied().unwrap_or_default();
         if held >= free.saturating_mul(HELD_FOR_FREE) {
@@ -108,7 +110,7 @@ impl<T> Queue<T> {
             // Who did not wait saved nothing up.
             band.start = band.start.max(now);
         }
-        band.turns.push_back(Entry { number, flow, priority, cost, deadline, item });
+        band.turns.push_back(Entry { number, flow, weight, priority, cost, deadline, item });
         Some(Ticket { number, flow, priority, cost })
     }
 

@@ -91,7 +91,7 @@ pub(super) fn sign() -> Vec<Row> {
         .map(|(what, wrong, expected)| Row::new(format!("sign: {what}"), Call::Sign(wrong.sign()), expected))
         .collect();
     let priority = |number| proto::SignRequest { priority: number, ..Common::new("soft.ec-p256").sign() };
-    for (what, number) in [("high", 3), ("unknown", 4), ("negative", -1)] {
+    for (what, number) in [("unknown", 4), ("negative", -1)] {
         let expected = "InvalidArgument FIELD_INVALID priority";
         rows.push(Row::new(
             format!("sign: a priority that is {what}"),

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn job(flow: u64, priority: Priority, cost: Cost) -> Job {
-    Job { flow: Flow(flow), priority, cost, deadline: Instant::now() }
+    Job { flow: Flow(flow), weight: NonZeroU8::MIN, priority, cost, deadline: Instant::now() }
 }
 
 fn push(queue: &mut Queue<&'static str>, cost: Cost, item: &'static str) -> Option<Ticket> {

@@ -1,4 +1,5 @@
-//! Jobs of one kind: each caller has a turn, and in its turn its oldest job.
+//! Jobs of one kind: each caller has a turn, and in its turn its oldest jobs: one, or as many
+//! as its weight is.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -11,11 +12,13 @@ pub(super) struct Turns<T> {
     /// Of everybody in the order, and of nobody else.
     jobs: HashMap<Flow, VecDeque<Entry<T>>>,
     waiting: usize,
+    /// How many jobs were taken in the turn of the first.
+    taken: u8,
 }
 
 impl<T> Default for Turns<T> {
     fn default() -> Self {
-        Self { order: VecDeque::new(), jobs: HashMap::new(), waiting: 0 }
+        Self { order: VecDeque::new(), jobs: HashMap::new(), waiting: 0, taken: 0 }
     }
 }
 
@@ -45,20 +48,27 @@ impl<T> Turns<T> {
     pub(super) fn push_front(&mut self, entry: Entry<T>) {
         self.waiting += 1;
         let flow = entry.flow;
-        self.order.retain(|other| *other != flow);
-        self.order.push_front(flow);
+        if self.order.front() != Some(&flow) {
+            self.order.retain(|other| *other != flow);
+            self.order.push_front(flow);
+            self.taken = entry.weight.get();
+        }
+        self.taken = self.taken.saturating_sub(1);
         self.jobs.entry(flow).or_default().push_front(entry);
     }
 
     pub(super) fn pop(&mut self) -> Option<Entry<T>> {
         self.skip_withdrawn();
-        let flow = self.order.pop_front()?;
+        let flow = *self.order.front()?;
         let jobs = self.jobs.get_mut(&flow)?;
         let entry = jobs.pop_front()?;
         self.waiting -= 1;
+        self.taken = self.taken.saturating_add(1);
         if jobs.is_empty() {
             self.jobs.remove(&flow);
-        } else {
+            self.end_turn();
+        } else if self.taken >= entry.weight.get() {
+            self.end_turn();
             self.order.push_back(flow);
         }
         Some(entry)
@@ -72,6 +82,7 @@ impl<T> Turns<T> {
         // A turn without a job costs its place in memory, and is skipped when it comes;
         // while none comes, they must not become many.
         if self.order.len() > 2 * self.waiting + SPARE {
+            self.skip_withdrawn();
             self.order.retain(|flow| self.jobs.get(flow).is_some_and(|jobs| !jobs.is_empty()));
             self.jobs.retain(|_, jobs| !jobs.is_empty());
         }
@@ -89,8 +100,14 @@ impl<T> Turns<T> {
             && self.jobs.get(flow).is_none_or(VecDeque::is_empty)
         {
             self.jobs.remove(flow);
-            self.order.pop_front();
+            self.end_turn();
         }
+    }
+
+    /// The turn of the first is over.
+    fn end_turn(&mut self) {
+        self.order.pop_front();
+        self.taken = 0;
     }
 }
 
@@ -99,14 +116,26 @@ const SPARE: usize = 16;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::{num::NonZeroU8, time::Instant};
 
     use super::*;
     use crate::{Cost, Priority};
 
+    fn weighted(number: u64, flow: u64, weight: u8) -> Entry<()> {
+        Entry { weight: NonZeroU8::new(weight).unwrap(), ..entry(number, flow) }
+    }
+
     fn entry(number: u64, flow: u64) -> Entry<()> {
         let (cost, priority) = (Cost::Fast, Priority::Normal);
-        Entry { number, flow: Flow(flow), cost, priority, deadline: Instant::now(), item: () }
+        Entry {
+            number,
+            flow: Flow(flow),
+            weight: NonZeroU8::MIN,
+            cost,
+            priority,
+            deadline: Instant::now(),
+            item: (),
+        }
     }
 
     #[test]
@@ -136,6 +165,23 @@ mod tests {
         }
         let order: Vec<_> = std::iter::from_fn(|| turns.pop()).map(|entry| entry.number).collect();
         assert_eq!(order, [3, 2, 4]);
+        assert!(turns.order.is_empty() && turns.jobs.is_empty());
+    }
+
+    #[test]
+    fn who_has_more_weight_has_longer_turns() {
+        let mut turns = Turns::default();
+        for number in 0..9 {
+            turns.push_back(weighted(number, 7, 3));
+            turns.push_back(weighted(10 + number, 8, 1));
+        }
+        let mut order = Vec::new();
+        while let Some(entry) = turns.pop() {
+            // What is put back costs no turn.
+            turns.push_front(entry);
+            order.push(turns.pop().unwrap().number);
+        }
+        assert_eq!(order, [0, 1, 2, 10, 3, 4, 5, 11, 6, 7, 8, 12, 13, 14, 15, 16, 17, 18]);
         assert!(turns.order.is_empty() && turns.jobs.is_empty());
     }
 
