@@ -30,7 +30,7 @@ use crate::{
     reload::{self, Reloadable},
     rpc,
     telemetry::{Pool, Reloaded, metrics},
-    transport::{self, BindError, ListenAddress, Listener, tls},
+    transport::{self, BindError, ListenAddress, Listener, Passed, PassedError, tls},
 };
 
 /// The longest question about health or about the API, in bytes: a name.
@@ -57,13 +57,15 @@ impl Server {
     ) -> Result<Self, Error> {
         let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
         let mut live = Vec::new();
+        let mut passed = Passed::take()?;
         for (name, listener) in config.listeners.iter() {
             let tls = certified(name, listener, &config.auth).await?;
             live.extend(tls.clone());
-            let listener = Listener::bind(name, listener, tls).await?;
+            let listener = Listener::bind(name, listener, tls, &mut passed).await?;
             addresses.push(listener.address().map_err(|source| Error::Address { source })?);
             listeners.push(listener);
         }
+        passed.finish()?;
         let admin = Admin::bind(&config.admin).await?;
 
         let (authenticator, policies, catalog, devices, infos, log) = {
@@ -341,7 +343,7 @@ impl Error {
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
         match self {
-            Self::Tls(_) | Self::Auth(_) | Self::Policy(_) => true,
+            Self::Tls(_) | Self::Auth(_) | Self::Policy(_) | Self::Passed(_) => true,
             Self::Backend(error) => error.needs_a_person(),
             _ => false,
         }
@@ -354,6 +356,9 @@ pub enum Error {
     /// An address cannot be had.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A socket that was passed cannot be served.
+    #[error(transparent)]
+    Passed(#[from] PassedError),
     /// The certificate of a listener, or whom it takes those of clients from, cannot be
     /// used.
     #[error(transparent)]

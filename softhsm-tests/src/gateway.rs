@@ -16,14 +16,11 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use skms::client::{Client, ClientConfig, Retry, Token, TokenSource};
 use tempfile::TempDir;
-use tonic::{
-    Request, Status,
-    metadata::{Ascii, MetadataValue},
-    service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
-};
+use tonic::{service::interceptor::InterceptedService, transport::Endpoint};
 
+pub use crate::bearer::{Authorized, Bearer};
 use crate::{
+    activated::Outlives,
     idp::{AUDIENCE, ISSUER, Idp},
     pki::{self, Ca},
     softhsm::SoftHsm,
@@ -226,7 +223,10 @@ impl Home {
     /// The command that runs the gateway binary in this home, without arguments.
     #[must_use]
     pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        self.run(Command::new(&self.program))
+    }
+
+    fn run(&self, mut command: Command) -> Command {
         if let Some(token) = &self.softhsm {
             command.envs(token.envs());
         }
@@ -262,12 +262,24 @@ impl Home {
     /// # Errors
     /// What it logged.
     pub fn try_start<const N: usize>(&self, environment: [(&str, OsString); N]) -> Result<Gateway, String> {
-        let mut child = self
-            .command()
+        self.try_spawn(self.command().envs(environment))
+    }
+
+    /// Starts a gateway whose TCP listener is this socket.
+    ///
+    /// # Panics
+    /// With what it logged, when it does not serve.
+    #[must_use]
+    pub fn start_on(&self, socket: &Outlives) -> Gateway {
+        let served = self.try_spawn(&mut self.run(socket.command(&self.program)));
+        served.unwrap_or_else(|log| panic!("the gateway does not serve:\n{log}"))
+    }
+
+    fn try_spawn(&self, command: &mut Command) -> Result<Gateway, String> {
+        let mut child = command
             .arg("serve")
             .arg("--config")
             .arg(self.config())
-            .envs(environment)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -463,28 +475,6 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// A connection of which every call carries a token.
-pub type Authorized = InterceptedService<Channel, Bearer>;
-
-/// A token, put into every call.
-#[derive(Clone)]
-pub struct Bearer(MetadataValue<Ascii>);
-
-impl Bearer {
-    /// Whatever this is; it need not be a token.
-    #[must_use]
-    pub fn new(token: &str) -> Self {
-        Self(format!("Bearer {token}").parse().unwrap())
-    }
-}
-
-impl Interceptor for Bearer {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        request.metadata_mut().insert("authorization", self.0.clone());
-        Ok(request)
     }
 }
 

@@ -10,6 +10,8 @@
     reason = "this library is used by tests only, and a test that fails panics"
 )]
 
+pub mod activated;
+mod bearer;
 pub mod chaos;
 pub mod conformance;
 pub mod gateway;

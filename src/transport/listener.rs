@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    ListenAddress, Name, Peer, Serves,
+    ListenAddress, Name, Passed, Peer, Serves, activation,
     config::{Config, Mode},
     peer::Withdrawn,
     tls::{Live, Tls},
@@ -40,21 +40,42 @@ pub struct Listener {
 
 enum Socket {
     Tcp(TcpListener),
-    Unix { listener: UnixListener, path: PathBuf },
+    Unix {
+        listener: UnixListener,
+        path: PathBuf,
+        /// Whether its name goes with the gateway.
+        is_own: bool,
+    },
 }
 
 impl Listener {
-    /// Binds and listens. Calls that arrive from here on wait until they are served.
+    /// Binds and listens, unless the socket was passed. Calls that arrive from here on wait until they are served.
     ///
     /// # Errors
     /// Says which address cannot be had and why.
-    pub async fn bind(name: &Name, config: &Config, tls: Option<Live>) -> Result<Self, BindError> {
+    pub async fn bind(
+        name: &Name,
+        config: &Config,
+        tls: Option<Live>,
+        passed: &mut Passed,
+    ) -> Result<Self, BindError> {
         let failed = |source| BindError { address: config.address.clone(), source };
         let socket = match &config.address {
-            ListenAddress::Tcp(address) => Socket::Tcp(bind_tcp(*address).map_err(failed)?),
+            ListenAddress::Tcp(address) => {
+                let listener = match passed.of(name, &config.address) {
+                    Some(socket) => activation::tcp(socket),
+                    None => bind_tcp(*address),
+                };
+                Socket::Tcp(listener.map_err(failed)?)
+            }
             ListenAddress::Unix(path) => {
-                let listener = bind_unix(path, config.mode.unwrap_or_default()).map_err(failed)?;
-                Socket::Unix { listener, path: path.clone() }
+                let passed = passed.of(name, &config.address);
+                let is_own = passed.is_none();
+                let listener = match passed {
+                    Some(socket) => activation::unix(socket),
+                    None => bind_unix(path, config.mode.unwrap_or_default()),
+                };
+                Socket::Unix { listener: listener.map_err(failed)?, path: path.clone(), is_own }
             }
         };
         Ok(Self { name: name.clone(), serves: config.serves, socket, tls })
@@ -116,7 +137,7 @@ fn prepare(stream: &TcpStream) {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Socket::Unix { path, .. } = &self.socket {
+        if let Socket::Unix { path, is_own: true, .. } = &self.socket {
             // What is left of it would only puzzle the next start.
             let _ = fs::remove_file(path);
         }

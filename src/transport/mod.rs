@@ -7,6 +7,7 @@
 //! To be read in the order of a connection: `serve` accepts, `room` has a place or not,
 //! `tls` shakes hands, `preface` waits for the first word, `connection` ends it all.
 
+mod activation;
 mod activity;
 mod body;
 mod config;
@@ -25,6 +26,7 @@ mod timeout;
 pub mod tls;
 
 pub use self::{
+    activation::{Passed, PassedError},
     body::Asked,
     config::{ClientCertificates, Config, Connections, Listeners, Mode, ModeError, Name, NameError, Serves},
     listen_address::{ListenAddress, ListenAddressError},

@@ -28,6 +28,7 @@ mod impostors;
 mod life;
 mod lifecycle;
 mod list;
+mod load;
 mod mac;
 mod mishaps;
 mod nonces;

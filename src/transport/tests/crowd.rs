@@ -35,8 +35,16 @@ async fn one_too_many_is_closed_at_once_and_its_place_is_free_again() {
 async fn a_crowd_at_the_api_does_not_keep_probes_out() {
     let config = Config { serves: Serves::Health, ..served::plain() };
     let name: Name = "probes".parse().unwrap();
-    let api = Listener::bind(&"api".parse().unwrap(), &served::plain(), None).await.unwrap();
-    let health = Listener::bind(&name, &config, None).await.unwrap();
+    let api = Listener::bind(
+        &"api".parse().unwrap(),
+        &served::plain(),
+        None,
+        &mut crate::transport::Passed::default(),
+    )
+    .await
+    .unwrap();
+    let health =
+        Listener::bind(&name, &config, None, &mut crate::transport::Passed::default()).await.unwrap();
     let ListenAddress::Tcp(probes) = health.address().unwrap() else { panic!("not TCP") };
     let bounds = Connections { total: 1, ..served::bounds() };
     let served = Served::with(vec![api, health], None, bounds);
@@ -57,7 +65,10 @@ async fn a_unix_socket_is_for_whom_its_mode_says() {
             mode: mode.map(|mode| mode.parse().unwrap()),
             ..Config::at(ListenAddress::Unix(path.clone()))
         };
-        let _listener = Listener::bind(&"api".parse().unwrap(), &config, None).await.unwrap();
+        let _listener =
+            Listener::bind(&"api".parse().unwrap(), &config, None, &mut crate::transport::Passed::default())
+                .await
+                .unwrap();
         let permissions = std::fs::metadata(&path).unwrap().permissions();
         assert_eq!(permissions.mode() & 0o777, expected);
     }

@@ -85,7 +85,14 @@ pub(super) fn certify(directory: &Path, leaf: &Leaf) {
 impl Served {
     pub(super) async fn start(config: Config, bounds: Connections, authorities: &[tls::Authority]) -> Self {
         let live = tls::Live::open(&"api".parse().unwrap(), &config, authorities).unwrap();
-        let listener = Listener::bind(&"api".parse().unwrap(), &config, live.clone()).await.unwrap();
+        let listener = Listener::bind(
+            &"api".parse().unwrap(),
+            &config,
+            live.clone(),
+            &mut crate::transport::Passed::default(),
+        )
+        .await
+        .unwrap();
         Self::with(vec![listener], live, bounds)
     }
 
