@@ -9,7 +9,7 @@ use skms_backend::KeyType;
 use crate::{
     load::Sample,
     report::median,
-    rows::{Row, What},
+    rows::{Row, Way, What},
 };
 
 /// The word on the command line for this part alone.
@@ -123,7 +123,7 @@ impl<'a> Costs<'a> {
     }
 
     fn row(&self, what: &What, lanes: usize) -> Option<&Row> {
-        self.rows.iter().find(|row| row.what == *what && row.lanes == lanes)
+        self.rows.iter().find(|row| row.what == *what && row.way == Way::Call && row.lanes == lanes)
     }
 
     /// In each round some rows less others.

@@ -3,12 +3,16 @@
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use skms::proto::{SignRequest, key_management_client::KeyManagementClient};
+use skms::proto::{self, SignRequest, key_management_client::KeyManagementClient};
 use skms_tests::gateway::{Authorized, Bearer};
-use tokio::task::JoinSet;
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
 
-use crate::process;
+use crate::{
+    process,
+    rows::{BATCH, Way},
+};
 
 /// What was measured of one row in one round.
 pub(crate) struct Sample {
@@ -158,27 +162,122 @@ impl Target {
         connection.clone().sign_message(request.clone()).await.unwrap();
     }
 
-    /// Keeps `lanes` calls in flight for some time.
-    pub(crate) async fn sign(&self, request: &SignRequest, lanes: usize, time: Duration) -> Sample {
-        let mut tasks = JoinSet::new();
+    /// Signs in this way for some time.
+    pub(crate) async fn sign_by(
+        &self,
+        way: Way,
+        request: &SignRequest,
+        lanes: usize,
+        time: Duration,
+    ) -> Sample {
+        match way {
+            Way::Call => self.sign(request, lanes, time).await,
+            Way::Batch => {
+                let requests = vec![request.clone(); BATCH];
+                let batch = proto::BatchSignRequest { requests, ..Default::default() };
+                self.measured(lanes, |mut connection| {
+                    let batch = batch.clone();
+                    async move {
+                        let (mut sample, begun) = (Sample::default(), Instant::now());
+                        while begun.elapsed() < time {
+                            let one = Instant::now();
+                            let answer = connection.batch_sign(batch.clone()).await.unwrap().into_inner();
+                            for result in answer.results {
+                                let Some(proto::batch_sign_result::Result::Response(_)) = result.result
+                                else {
+                                    panic!("{result:?}")
+                                };
+                                sample.took(one.elapsed());
+                            }
+                        }
+                        sample
+                    }
+                })
+                .await
+            }
+            Way::Stream => {
+                let request = request.clone();
+                self.measured(1, |connection| stream(connection, request.clone(), lanes, time)).await
+            }
+        }
+    }
+
+    /// What came of so many tasks, and what it took of the process.
+    async fn measured<Work>(
+        &self,
+        tasks: usize,
+        work: impl Fn(KeyManagementClient<Authorized>) -> Work,
+    ) -> Sample
+    where
+        Work: Future<Output = Sample> + Send + 'static,
+    {
+        let mut all = JoinSet::new();
         let audit = || process::cpu_of_threads(self.pid, AUDIT_THREAD);
         let (begun, cpu, audit_before) = (Instant::now(), process::cpu(self.pid), audit());
-        for lane in self.connections.iter().cycle().take(lanes) {
-            let (mut connection, request) = (lane.clone(), request.clone());
-            tasks.spawn(async move {
-                let mut sample = Sample::default();
+        for connection in self.connections.iter().cycle().take(tasks) {
+            all.spawn(work(connection.clone()));
+        }
+        let mut whole = all.join_all().await.into_iter().fold(Sample::default(), Sample::beside);
+        whole.elapsed = begun.elapsed();
+        whole.cpu = process::cpu(self.pid) - cpu;
+        whole.audit_thread = audit() - audit_before;
+        whole
+    }
+
+    /// Keeps `lanes` calls in flight for some time.
+    async fn sign(&self, request: &SignRequest, lanes: usize, time: Duration) -> Sample {
+        self.measured(lanes, |mut connection| {
+            let request = request.clone();
+            async move {
+                let (mut sample, begun) = (Sample::default(), Instant::now());
                 while begun.elapsed() < time {
                     let one = Instant::now();
                     connection.sign_message(request.clone()).await.unwrap();
                     sample.took(one.elapsed());
                 }
                 sample
-            });
-        }
-        let mut whole = tasks.join_all().await.into_iter().fold(Sample::default(), Sample::beside);
-        whole.elapsed = begun.elapsed();
-        whole.cpu = process::cpu(self.pid) - cpu;
-        whole.audit_thread = audit() - audit_before;
-        whole
+            }
+        })
+        .await
     }
+}
+
+/// One stream with so many items in flight.
+async fn stream(
+    mut connection: KeyManagementClient<Authorized>,
+    request: SignRequest,
+    lanes: usize,
+    time: Duration,
+) -> Sample {
+    use proto::{sign_stream_request::Kind, sign_stream_response::Result as Answer};
+    let (ask, asked) = mpsc::channel(lanes + 1);
+    let start = proto::SignStreamStart { max_in_flight: lanes.try_into().unwrap(), ..Default::default() };
+    let message = |sequence, kind| proto::SignStreamRequest { sequence, kind: Some(kind) };
+    ask.send(message(0, Kind::Start(start))).await.unwrap();
+    let answers = connection.sign_stream(ReceiverStream::new(asked)).await.unwrap();
+    let mut answers = answers.into_inner();
+    let (mut sample, begun) = (Sample::default(), Instant::now());
+    let mut asked_at = Vec::new();
+    let (mut last, mut ask) = (0_u64, Some(ask));
+    while let Some(answer) = answers.message().await.unwrap() {
+        let more = match answer.result {
+            Some(Answer::Ack(_)) => lanes,
+            Some(Answer::Response(_)) => {
+                let asked = asked_at.get(usize::try_from(answer.sequence - 1).unwrap());
+                sample.took(asked.map(Instant::elapsed).unwrap());
+                1
+            }
+            other => panic!("{other:?}"),
+        };
+        if begun.elapsed() >= time {
+            ask = None;
+        }
+        for _ in 0..more {
+            let Some(ask) = &ask else { break };
+            last += 1;
+            asked_at.push(Instant::now());
+            ask.send(message(last, Kind::Sign(request.clone()))).await.unwrap();
+        }
+    }
+    sample
 }

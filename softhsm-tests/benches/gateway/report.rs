@@ -56,7 +56,10 @@ impl Report<'_> {
         let Some(bare) = self.bare(row) else { return figures };
         figures.of_bare =
             Some(median(row.samples.iter().zip(&bare.samples).map(|(row, bare)| row.rate() / bare.rate())));
-        let Some(echo) = self.rows.iter().find(|echo| echo.what == What::Echo && echo.lanes == row.lanes)
+        let Some(echo) = self
+            .rows
+            .iter()
+            .find(|echo| echo.what == What::Echo && echo.way == row.way && echo.lanes == row.lanes)
         else {
             return figures;
         };
@@ -102,7 +105,7 @@ impl Report<'_> {
         let rows = self.calls().map(|row| {
             let Figures { rate, p50, p99, cpu, of_bare, own_of_echo, added } = self.figures(row);
             json!({
-                "what": row.what.name(), "lanes": row.lanes, "ops_per_s": rate, "p50_us": p50, "p99_us": p99,
+                "what": row.name(), "lanes": row.lanes, "ops_per_s": rate, "p50_us": p50, "p99_us": p99,
                 "cpu_us": cpu, "rate_of_bare": of_bare, "own_cpu_of_echo": own_of_echo, "added_p50_us": added,
             })
         });
@@ -130,11 +133,11 @@ impl fmt::Display for Report<'_> {
         )?;
         writeln!(
             f,
-            "{:<40}{:>6}{:>10}{:>9}{:>9}{:>9}{:>9}{:>12}{:>10}",
+            "{:<46}{:>6}{:>10}{:>9}{:>9}{:>9}{:>9}{:>12}{:>10}",
             "", "lanes", "ops/s", "p50 µs", "p99 µs", "CPU µs", "÷ bare", "own ÷ RPC", "added µs"
         )?;
         let mut last = "";
-        let names: Vec<_> = self.calls().map(|row| row.what.name()).collect();
+        let names: Vec<_> = self.calls().map(Row::name).collect();
         for (row, name) in self.calls().zip(&names) {
             let Figures { rate, p50, p99, cpu, of_bare, own_of_echo, added } = self.figures(row);
             let shown = if name == last { "" } else { name };
@@ -143,7 +146,7 @@ impl fmt::Display for Report<'_> {
             let added = added.map(|added| format!("{added:.0}")).unwrap_or_default();
             writeln!(
                 f,
-                "{shown:<40}{:>6}{rate:>10.0}{p50:>9.0}{p99:>9.0}{cpu:>9.1}{:>9}{:>12}{added:>10}",
+                "{shown:<46}{:>6}{rate:>10.0}{p50:>9.0}{p99:>9.0}{cpu:>9.1}{:>9}{:>12}{added:>10}",
                 row.lanes,
                 ratio(of_bare),
                 ratio(own_of_echo)
@@ -154,7 +157,7 @@ impl fmt::Display for Report<'_> {
         writeln!(
             f,
             "gateway memory: {} MiB idle, {} MiB after the load, {} MiB at most\n\
-             lanes: calls in flight, sessions or threads. CPU µs: of the serving process, a call.\n\
+             lanes: calls, batches or items of a stream in flight, sessions or threads. CPU µs: of the serving process, a call.\n\
              ÷ bare: operations, beside the bare device with the best number of sessions (one for one call).\n\
              On a busy machine rates and latencies are a neighbour's too, and CPU times the figures to trust.\n\
              own ÷ RPC: CPU time less the device's, beside the bare RPC's. added: p50 less both of theirs.",

@@ -33,6 +33,9 @@ pub(crate) const MESSAGE: &[u8] = &[b'm'; 64];
 const KEY_TYPES: [KeyType; 3] = [KeyType::EcP256, KeyType::Rsa2048, KeyType::Ed25519];
 /// Calls in flight at a server: one alone, a few for each core, a queue.
 const IN_FLIGHT: [usize; 3] = [1, 8, 64];
+/// Signatures in one batch, and batches in flight: one is sent while another is made.
+pub(crate) const BATCH: usize = 100;
+const BATCHES: usize = 2;
 /// The backend of a TPM whose path is trusted.
 const TRUSTED: &str = "trusted";
 /// No backend: what a TPM would take with a session for each signature.
@@ -52,9 +55,21 @@ const GUARDS: f64 = 2.5;
 /// One row of the table.
 pub(crate) struct Row {
     pub(crate) what: What,
-    /// Calls in flight, sessions or threads.
+    pub(crate) way: Way,
+    /// Calls or items in flight, sessions or threads.
     pub(crate) lanes: usize,
     pub(crate) samples: Vec<Sample>,
+}
+
+/// How signatures are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// One in each call.
+    Call,
+    /// [`BATCH`] in each call.
+    Batch,
+    /// In one stream.
+    Stream,
 }
 
 /// Who signs.
@@ -82,6 +97,17 @@ impl What {
             Self::Gateway { number: 0, backend, key_type } => format!("{key_type} gateway, {backend}"),
             Self::Gateway { backend, key_type, .. } => format!("{key_type} against, {backend}"),
             Self::Guard(guard) => format!("costs: {}", guard.name()),
+        }
+    }
+}
+
+impl Row {
+    pub(crate) fn name(&self) -> String {
+        let name = self.what.name();
+        match self.way {
+            Way::Call => name,
+            Way::Batch => format!("{name}, batch of {BATCH}"),
+            Way::Stream => format!("{name}, stream"),
         }
     }
 }
@@ -115,7 +141,7 @@ impl Field {
         let bare = first.bare();
         let mut rows = rows(&first.backends(), gateways.len());
         rows.retain(|row| {
-            let named = row.what == What::Echo || row.what.name().contains(only);
+            let named = row.what == What::Echo || row.name().contains(only);
             named || (only == costs::ONLY && costs::stand_on(row))
         });
         println!("prepared in {:.1} s", begun.elapsed().as_secs_f32());
@@ -128,7 +154,8 @@ impl Field {
         for row in rows {
             let sample = match row.what {
                 What::Echo => {
-                    runtime.block_on(echo.1.sign(&request("soft", KeyType::EcP256), row.lanes, time))
+                    let request = request("soft", KeyType::EcP256);
+                    runtime.block_on(echo.1.sign_by(row.way, &request, row.lanes, time))
                 }
                 What::Bare { backend, key_type } => {
                     bare.get_mut(backend).unwrap().measure(key_type.name(), row.lanes, time)
@@ -139,7 +166,7 @@ impl Field {
                     let request = request(backend, key_type);
                     // The row before may have used its TPM.
                     runtime.block_on(target.sign_once(&request));
-                    runtime.block_on(target.sign(&request, row.lanes, time))
+                    runtime.block_on(target.sign_by(row.way, &request, row.lanes, time))
                 }
             };
             row.samples.push(sample);
@@ -185,8 +212,16 @@ impl Running {
 /// What is compared stands together, so that it is measured together.
 fn rows(backends: &[&'static str], gateways: usize) -> Vec<Row> {
     let mut rows = Vec::new();
+    let mut add_by = |what: &What, way: Way, lanes: &[usize]| {
+        let row = |&lanes| Row { what: what.clone(), way, lanes, samples: Vec::new() };
+        rows.extend(lanes.iter().map(row));
+    };
     let mut add = |what: &What, lanes: &[usize]| {
-        rows.extend(lanes.iter().map(|&lanes| Row { what: what.clone(), lanes, samples: Vec::new() }));
+        add_by(what, Way::Call, lanes);
+        if matches!(what, What::Echo | What::Gateway { .. }) && lanes.contains(&IN_FLIGHT[2]) {
+            add_by(what, Way::Batch, &[BATCHES]);
+            add_by(what, Way::Stream, &[IN_FLIGHT[2]]);
+        }
     };
     add(&What::Echo, &IN_FLIGHT);
     for guard in Guard::ALL {
