@@ -15,6 +15,7 @@
 //! it ends.
 
 mod error;
+mod subject;
 
 use std::{future::Future, num::NonZeroU32, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
@@ -34,42 +35,14 @@ use crate::{
     telemetry::{Step, metrics},
 };
 
-pub use self::error::{Error, Reasoned};
+pub use self::{
+    error::{Error, Reasoned},
+    subject::Subject,
+};
 pub use crate::{
     audit::Facts,
     rates::{Exceeded, Work},
 };
-
-/// What an action is on.
-#[derive(Clone, Debug)]
-pub enum Subject {
-    /// The gateway itself, or no key in particular.
-    Gateway,
-    /// A key, with the name by which it was asked for.
-    Key(Arc<Key>, KeyId),
-    /// A key as it would be if this were done.
-    Proposed(Arc<Key>),
-    /// A key that does not exist.
-    Missing(KeyId),
-}
-
-impl Subject {
-    fn resource(&self) -> Resource<'_> {
-        match self {
-            Self::Gateway => Resource::Gateway,
-            Self::Key(key, _) | Self::Proposed(key) => Resource::Key(key),
-            Self::Missing(name) => Resource::Missing(name),
-        }
-    }
-
-    fn name(&self) -> Option<&str> {
-        match self {
-            Self::Key(key, _) | Self::Proposed(key) => Some(key.id.as_str()),
-            Self::Missing(name) => Some(name.as_str()),
-            Self::Gateway => None,
-        }
-    }
-}
 
 /// The door.
 #[derive(Clone)]

@@ -16,6 +16,7 @@ mod error;
 mod filter;
 mod import;
 mod intent;
+mod joint;
 mod large;
 mod limits;
 mod list;
@@ -84,6 +85,8 @@ pub struct Keyring {
     at_work: intent::AtWork,
     nonces: Arc<crypto::Nonces>,
     operations: Arc<blocks::Blocks>,
+    /// Of the items of one batch.
+    joints: Option<Arc<joint::Joints>>,
     /// No stream takes any more.
     stopping: CancellationToken,
 }
@@ -103,8 +106,15 @@ impl Keyring {
             at_work: intent::AtWork::default(),
             nonces: Arc::default(),
             operations: Arc::default(),
+            joints: None,
             stopping: CancellationToken::new(),
         }
+    }
+
+    /// The same for the items of one batch, which ask devices together.
+    #[must_use]
+    pub fn together(&self) -> Self {
+        Self { joints: Some(Arc::default()), ..self.clone() }
     }
 
     /// Has streams end, as soon as what they have taken is answered.

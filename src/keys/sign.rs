@@ -4,11 +4,10 @@ use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use skms_backend::{
-    Class, Error as BackendError, Operation, Priority, ProtectionLevel, SignInput, SignatureAlgorithm,
-    der_from_p1363,
+    Class, Operation, Priority, ProtectionLevel, SignInput, SignatureAlgorithm, der_from_p1363,
 };
 
-use super::{Call, Error, Keyring, Violation, known};
+use super::{Call, Error, Keyring, Violation, crypto::only, known};
 use crate::{
     audit::InputKind,
     gate::{Permit, Subject, Work},
@@ -90,8 +89,14 @@ impl Keyring {
         self.protects(permit, Work::Sign, &key, version).await?;
         let ctx = permit.context(self.limits.operation_timeout);
         let sign = async |input| {
-            let answer = device.sign(key_ref, usage.algorithm, vec![input], &ctx).await.pop();
-            answer.unwrap_or_else(|| Err(BackendError::new(Class::Broken, Operation::Sign)))
+            let ask = |inputs| device.sign(key_ref, usage.algorithm, inputs, &ctx);
+            match &self.joints {
+                Some(joints) => {
+                    let of = (key_ref.tag, usage.algorithm, &ctx);
+                    joints.sign.ask(Operation::Sign, of, input, ask).await
+                }
+                None => only(ask(vec![input]).await, Operation::Sign),
+            }
         };
         let mut answer = sign(request.input.clone()).await;
         // A signature may be made twice, and the context that lost its

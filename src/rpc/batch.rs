@@ -100,7 +100,8 @@ items! {
 
 /// A batch of one thing.
 pub(super) struct Batch<'a> {
-    pub(super) keyring: &'a Keyring,
+    /// One for the items of this batch.
+    pub(super) keyring: Keyring,
     pub(super) call: &'a Call,
     pub(super) action: Action,
     pub(super) together: Together,
@@ -148,7 +149,7 @@ impl Batch<'_> {
             Ok(item) if stopped.load(Ordering::Acquire) => {
                 Err(self.keyring.abort(&call, self.action, item.key()).await)
             }
-            Ok(item) => item.answer(self.keyring, call).await,
+            Ok(item) => item.answer(&self.keyring, call).await,
         };
         if outcome.is_err() && self.together == Together::AllOrNothing {
             stopped.store(true, Ordering::Release);

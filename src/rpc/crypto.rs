@@ -28,8 +28,8 @@ impl Service {
         Self { keyring }
     }
 
-    const fn batch<'a>(&'a self, call: &'a Call, action: Action, together: Together) -> Batch<'a> {
-        Batch { keyring: &self.keyring, call, action, together }
+    fn batch<'a>(&'a self, call: &'a Call, action: Action, together: Together) -> Batch<'a> {
+        Batch { keyring: self.keyring.together(), call, action, together }
     }
 }
 

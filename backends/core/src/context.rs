@@ -15,7 +15,7 @@ pub struct Flow(pub u64);
 
 /// How urgent a call is against others in the same queue: where all wait, sixteen urgent
 /// ones and four usual ones begin for one that may wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// Bulk work that may wait.
     Low,

@@ -145,8 +145,15 @@ impl Keyring {
                 aad: aad.canonical(),
                 plaintext: plaintext.clone(),
             };
-            let answers = ready.device.encrypt(&ready.key, algorithm, vec![input], &ctx).await;
-            match only(answers, Operation::Encrypt) {
+            let ask = |inputs| ready.device.encrypt(&ready.key, algorithm, inputs, &ctx);
+            let answer = match &self.joints {
+                Some(joints) => {
+                    let of = (ready.key.tag, algorithm, &ctx);
+                    joints.encrypt.ask(Operation::Encrypt, of, input, ask).await
+                }
+                None => only(ask(vec![input]).await, Operation::Encrypt),
+            };
+            match answer {
                 Ok(Encrypted { commitment, ciphertext }) => {
                     return Ok(Envelope::assemble(&encoded, &commitment, &ciphertext));
                 }
@@ -207,9 +214,16 @@ impl Keyring {
         let ready = Ready::of(permit, &version)?;
         permit.charge(Work::Cipher, key, version.protection_level)?;
         let ctx = permit.context(self.limits.operation_timeout);
-        let (device, at, ctx, input) = (&ready.device, &ready.key, &ctx, &input);
+        let (device, at, ctx, input, joints) = (&ready.device, &ready.key, &ctx, &input, &self.joints);
         let ask = || async move {
-            only(device.decrypt(at, algorithm, vec![input.clone()], ctx).await, Operation::Decrypt)
+            let ask = |inputs| device.decrypt(at, algorithm, inputs, ctx);
+            match joints {
+                Some(joints) => {
+                    let of = (at.tag, algorithm, ctx);
+                    joints.decrypt.ask(Operation::Decrypt, of, input.clone(), ask).await
+                }
+                None => only(ask(vec![input.clone()]).await, Operation::Decrypt),
+            }
         };
         match asked(ask).await {
             Ok(plaintext) => Ok(Opened { version, algorithm, plaintext }),

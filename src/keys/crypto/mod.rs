@@ -80,7 +80,7 @@ where
 }
 
 /// The answer to the only input.
-pub(super) fn only<T>(
+pub(in crate::keys) fn only<T>(
     answers: Vec<Result<T, skms_backend::Error>>,
     operation: Operation,
 ) -> Result<T, skms_backend::Error> {
