@@ -44,7 +44,7 @@ use crate::{
 )]
 pub fn open(
     config: &Config,
-    instance: Uuid,
+    (instance, catalog): (Uuid, &Path),
     sealed: impl Fn(&BackendName) -> Option<KeyRef>,
 ) -> Result<(Devices, Arc<Backends>), Error> {
     let mut map: BTreeMap<BackendName, Arc<dyn KeyBackend>> = BTreeMap::new();
@@ -52,8 +52,12 @@ pub fn open(
     for (name, config) in &config.pkcs11 {
         let times = Arc::new(metrics().device(name.as_str()));
         let instance = instance.to_string();
-        let backend = skms_backend_pkcs11::Pkcs11Backend::open(name.as_str(), config, &instance, times)
-            .map_err(|source| Error { backend: name.clone(), source })?;
+        let mut latch = catalog.as_os_str().to_owned();
+        latch.push(format!("-refused-pin-{name}"));
+        let latch = Some(Path::new(&latch));
+        let backend =
+            skms_backend_pkcs11::Pkcs11Backend::open(name.as_str(), config, &instance, latch, times)
+                .map_err(|source| Error { backend: name.clone(), source })?;
         map.insert(name.clone(), Arc::new(backend));
     }
     #[cfg(feature = "tpm")]

@@ -78,7 +78,8 @@ impl Server {
                 let policies = Policies::load(&policy)?;
                 let kept = Arc::new(Catalog::open(&catalog)?);
                 let log = audit::Log::open_with(&audit, witnesses::of(&audit, &catalog, &kept)?)?;
-                let (devices, infos) = backends::open(&backends, kept.instance(), |name| kept.sealed(name))?;
+                let (devices, infos) =
+                    backends::open(&backends, (kept.instance(), &catalog.path), |name| kept.sealed(name))?;
                 Ok((authenticator, policies, kept, devices, infos, log))
             })
             .await

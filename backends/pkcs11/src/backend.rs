@@ -1,13 +1,10 @@
 //! The token as a [`KeyBackend`]: each call becomes one job of one session.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cryptoki::{
-    slot::{Limit, TokenInfo},
-    types::RawAuthPin,
-};
+use cryptoki::slot::{Limit, TokenInfo};
 use skms_backend::{
     Capabilities, Class, Cost, DecryptInput, DeviceIdentity, EncryptInput, Encrypted, EncryptionAlgorithm,
     Error, FoundKey, GeneratedKey, KeyAdoption, KeyAgreement, KeyAttestation, KeyBackend, KeyRef, KeySpec,
@@ -22,7 +19,9 @@ use crate::{
     cipher, discover,
     duty::Duty,
     error::device,
-    keys, make,
+    keys,
+    latch::Latch,
+    make,
     mechanism::Mechanisms,
     module::Module,
     selector::unpadded,
@@ -43,8 +42,9 @@ impl Pkcs11Backend {
     /// This blocks, for as long as the device takes.
     ///
     /// `name` names the threads and log lines; `instance` is the random id of the
-    /// gateway's catalog, which marks the objects that are its own; `observer` hears
-    /// how long each call waited and worked.
+    /// gateway's catalog, which marks the objects that are its own; `refused_pin` is the file
+    /// that remembers a refused PIN over restarts; `observer` hears how long each call waited
+    /// and worked.
     ///
     /// # Errors
     /// [`Class::Pin`] when the PIN was refused, or trying it could lock the token;
@@ -54,6 +54,7 @@ impl Pkcs11Backend {
         name: &str,
         config: &Config,
         instance: &str,
+        refused_pin: Option<&Path>,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, Error> {
         let opening = || Error::new(Class::Broken, Operation::Open);
@@ -61,7 +62,6 @@ impl Pkcs11Backend {
             return Err(opening().detail("a gateway without an id has no objects of its own"));
         }
         let pin = config.pin.read_text().map_err(|error| opening().source(error))?;
-        let pin = RawAuthPin::new(Box::new(pin.expose().to_vec()));
         let module = Module::load(&config.module)?;
         let (token, info, capabilities) = {
             let generation = module.enter();
@@ -71,7 +71,7 @@ impl Pkcs11Backend {
                 config.token.clone(),
                 (slot, &info),
                 *generation,
-                pin,
+                (pin, Latch::new(refused_pin)),
                 format!("skms:{instance}"),
             );
             let mechanisms = Mechanisms::read(&module.pkcs11, slot)?;

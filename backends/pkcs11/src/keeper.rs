@@ -3,8 +3,8 @@
 //! A login belongs to the whole process and ends with its last session (PKCS#11
 //! 2.40 §11.6), so one session is kept that does nothing else.
 //!
-//! **Invariant:** a PIN that the token refused is not tried again; a token that
-//! says one more wrong PIN would lock it is not tried at all.
+//! **Invariant:** a PIN that the token refused is not tried again, nor after a restart; a token
+//! that says one more wrong PIN would lock it is not tried at all.
 
 use std::sync::Arc;
 
@@ -14,12 +14,13 @@ use cryptoki::{
     slot::{Slot, TokenInfo},
     types::RawAuthPin,
 };
-use skms_backend::{Class, Error, Operation};
+use skms_backend::{Class, Error, Operation, Secret};
 use tracing::{info, warn};
 
 use crate::{
     TokenSelector,
     error::device,
+    latch::Latch,
     module::{Generation, Module},
     selector::TokenName,
     slots,
@@ -30,7 +31,8 @@ pub(crate) struct Keeper {
     module: Arc<Module>,
     selector: TokenSelector,
     name: TokenName,
-    pin: Option<RawAuthPin>,
+    pin: Option<Secret>,
+    latch: Latch,
     slot: Slot,
     session: Option<Session>,
     generation: Generation,
@@ -47,15 +49,26 @@ pub(crate) enum Login {
 
 impl Keeper {
     /// A keeper that has no login yet. Without a PIN none is made.
-    pub(crate) const fn new(
+    pub(crate) fn new(
         module: Arc<Module>,
         selector: TokenSelector,
         name: TokenName,
-        pin: Option<RawAuthPin>,
+        (pin, latch): (Option<Secret>, Latch),
         slot: Slot,
         generation: Generation,
     ) -> Self {
-        Self { module, selector, name, pin, slot, session: None, generation, refused: None, closed: false }
+        Self {
+            module,
+            selector,
+            name,
+            pin,
+            latch,
+            slot,
+            session: None,
+            generation,
+            refused: None,
+            closed: false,
+        }
     }
 
     /// Makes sure of the login. The caller is inside the module, at `generation`.
@@ -84,13 +97,27 @@ impl Keeper {
         if let Some(pin) = &self.pin {
             let info = self.module.pkcs11.get_token_info(self.slot).map_err(device(Operation::Open))?;
             safe_to_try(&info)?;
-            match session.login_with_raw(UserType::User, pin) {
-                Ok(()) => info!(token = %self.name, "logged in"),
+            if let Some(path) = self.latch.holds(&self.name.serial, pin.expose()) {
+                let why = format!(
+                    "the token refused this PIN before, and it is not tried again: configure the right one; or, if it was set on the token since, remove `{}`",
+                    path.display()
+                );
+                let error = Error::new(Class::Pin, Operation::Open).detail(why);
+                self.refused = Some(error.clone());
+                return Err(error);
+            }
+            let raw = RawAuthPin::new(Box::new(pin.expose().to_vec()));
+            match session.login_with_raw(UserType::User, &raw) {
+                Ok(()) => {
+                    self.latch.clear();
+                    info!(token = %self.name, "logged in");
+                }
                 Err(Cryptoki::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
                 Err(error) => {
                     let error = device(Operation::Open)(error);
                     if error.class() == Class::Pin {
-                        let error = error.detail("the PIN will not be tried again before a restart");
+                        self.latch.set(&self.name.serial, pin.expose());
+                        let error = error.detail("the PIN will not be tried again");
                         self.refused = Some(error.clone());
                         return Err(error);
                     }

@@ -38,6 +38,7 @@ mod error;
 mod judge;
 mod keeper;
 mod keys;
+mod latch;
 mod make;
 mod material;
 mod mechanism;

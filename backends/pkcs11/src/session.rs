@@ -14,16 +14,17 @@ use std::{
     time::Instant,
 };
 
-use cryptoki::{object::ObjectHandle, session::Session, slot::Slot, slot::TokenInfo, types::RawAuthPin};
+use cryptoki::{object::ObjectHandle, session::Session, slot::Slot, slot::TokenInfo};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use quick_cache::sync::Cache;
-use skms_backend::{Class, Device, Error, KeyTag, KeyType, Operation, Pin};
+use skms_backend::{Class, Device, Error, KeyTag, KeyType, Operation, Pin, Secret};
 
 use crate::{
     TokenSelector,
     duty::Duty,
     error::device,
     keeper::{Keeper, Login},
+    latch::Latch,
     module::{Generation, Module},
     quirks::Recipe,
     selector::TokenName,
@@ -83,7 +84,7 @@ impl Token {
         selector: TokenSelector,
         (slot, info): (Slot, &TokenInfo),
         generation: Generation,
-        pin: RawAuthPin,
+        (pin, latch): (Secret, Latch),
         label: String,
     ) -> Self {
         let name = slots::name(info);
@@ -94,7 +95,7 @@ impl Token {
                 Arc::clone(&module),
                 selector,
                 name.clone(),
-                pin,
+                (pin, latch),
                 slot,
                 generation,
             )),

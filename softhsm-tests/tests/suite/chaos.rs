@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `altered` | attributes that the token changes in silence |
 //! | `blame` | who is at fault |
+//! | `pins` | a PIN that was refused |
 
 mod altered;
 mod blame;
+mod pins;
 
 use skms::client::Client;
 use skms_tests::{chaos::Chaos, gateway::Home, softhsm::SoftHsm};

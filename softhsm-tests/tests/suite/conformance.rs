@@ -242,7 +242,7 @@ fn a_token_that_is_gone_is_no_bad_ciphertext() {
 
 fn pkcs11(token: &SoftHsm) -> Arc<dyn KeyBackend> {
     let config = toml::from_str(&token.config()).unwrap();
-    Arc::new(Pkcs11Backend::open("softhsm", &config, "instance", Arc::new(())).unwrap())
+    Arc::new(Pkcs11Backend::open("softhsm", &config, "instance", None, Arc::new(())).unwrap())
 }
 
 fn run(backend: Arc<dyn KeyBackend>) {

@@ -102,7 +102,7 @@ fn refused(backend: &Arc<dyn KeyBackend>, key: &KeyRef, spec: &KeySpec) {
 fn open(token: &SoftHsm) -> Arc<dyn KeyBackend> {
     let config = toml::from_str(&token.config()).unwrap();
     let backend: Arc<dyn KeyBackend> =
-        Arc::new(Pkcs11Backend::open("softhsm", &config, "instance", Arc::new(())).unwrap());
+        Arc::new(Pkcs11Backend::open("softhsm", &config, "instance", None, Arc::new(())).unwrap());
     OPEN.lock().push(Arc::clone(&backend));
     backend
 }
