@@ -4,6 +4,8 @@
 //! changes nothing; what has a `request_id`, under which the gateway does it once; and
 //! everything, where the gateway says that it has not begun.
 //!
+//! A signature that is made twice counts twice where the operations of a key are counted.
+//!
 //! **Invariant:** however many calls fail, repeated ones are a small part of all: each failure
 //! takes from a budget what ten successes give back, and an empty one lets nothing be
 //! repeated.

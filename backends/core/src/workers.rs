@@ -397,8 +397,17 @@ impl<D: Device> Shared<D> {
         }
     }
 
-    /// Opens a context; a driver that panics is a driver that failed.
+    /// Opens a context, at the second try if need be: a device that blinks is not away. Only a
+    /// PIN is never tried twice.
     fn open(&self) -> Result<D::Context, Error> {
+        self.try_open().or_else(|failure| match failure.class() {
+            Class::Pin | Class::Closed => Err(failure),
+            _ => self.try_open(),
+        })
+    }
+
+    /// Opens a context; a driver that panics is a driver that failed.
+    fn try_open(&self) -> Result<D::Context, Error> {
         catch_unwind(AssertUnwindSafe(|| self.device.open())).unwrap_or_else(|_| {
             Err(Error::new(Class::Broken, Operation::Open).detail("opening the device panicked"))
         })

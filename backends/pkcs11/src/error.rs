@@ -18,8 +18,18 @@ use skms_backend::{Class, Error, Operation};
 pub(crate) fn device(operation: Operation) -> impl Fn(Cryptoki) -> Error {
     move |error| {
         let mapped = match &error {
-            Cryptoki::Pkcs11(rv, _) => {
+            Cryptoki::Pkcs11(rv, function) => {
                 let (class, code) = reading(*rv, operation);
+                // Nobody but a login speaks of a PIN, and only that is not done twice.
+                let is_of_pin = class == Class::Pin && !matches!(function, Function::Login);
+                // Nor can what begins without an input blame one.
+                let has_no_input = matches!(
+                    function,
+                    Function::EncryptInit | Function::DecryptInit | Function::SignInit | Function::VerifyInit
+                );
+                let is_nonsense = is_of_pin || class == Class::Caller && has_no_input;
+                let class = if is_nonsense { Class::Broken } else { class };
+                let class = if operation == Operation::Open { opening(class) } else { class };
                 let mapped = Error::new(class, operation).device_code(code);
                 match rv {
                     RvError::VendorDefined(number) | RvError::UnknownErrorCode(number) => {
@@ -43,6 +53,28 @@ pub(crate) fn device(operation: Operation) -> impl Fn(Cryptoki) -> Error {
             | Cryptoki::PinNotSet => Error::new(Class::Broken, operation),
         };
         mapped.source(error)
+    }
+}
+
+/// What a return code says where no work was asked for yet: of a key or an input there was
+/// none, so the device does not answer as one that is well.
+const fn opening(class: Class) -> Class {
+    match class {
+        Class::Caller
+        | Class::Unsupported
+        | Class::Key
+        | Class::Handle
+        | Class::StorageFull
+        | Class::Broken => Class::Session,
+        Class::Session
+        | Class::Login
+        | Class::Reinitialize
+        | Class::Shrink
+        | Class::Pin
+        | Class::QueueFull
+        | Class::Timeout
+        | Class::Cancelled
+        | Class::Closed => class,
     }
 }
 

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `altered` | attributes that the token changes in silence |
 //! | `blame` | who is at fault |
+//! | `matrix` | every return code of every function |
 //! | `pins` | a PIN that was refused |
 
 mod altered;
 mod blame;
+mod matrix;
 mod pins;
 
 use skms::client::Client;
