@@ -16,6 +16,7 @@ use std::{
 };
 
 use http::{HeaderValue, Request, Response};
+use tokio::sync::watch;
 use tonic::{
     Code,
     body::Body,
@@ -40,6 +41,8 @@ struct Inner {
     /// Where the search for the next one begins, so that equals take turns.
     turn: AtomicUsize,
     since: Instant,
+    /// Gone with the last clone, and those who watch with it.
+    living: watch::Sender<()>,
 }
 
 struct Member {
@@ -62,11 +65,19 @@ impl Pool {
             at_work: AtomicUsize::new(0),
         };
         let members: Vec<_> = members.into_iter().map(member).collect();
-        let inner = Arc::new(Inner { members, turn: AtomicUsize::new(0), since: Instant::now() });
+        let inner = Arc::new(Inner {
+            members,
+            turn: AtomicUsize::new(0),
+            since: Instant::now(),
+            living: watch::Sender::new(()),
+        });
         // One alone takes every call, whatever it says.
         if inner.members.len() > 1 {
             for number in 0..inner.members.len() {
-                tokio::spawn(watch(Arc::downgrade(&inner), number));
+                tokio::spawn(until_gone(
+                    inner.living.subscribe(),
+                    watch_health(Arc::downgrade(&inner), number),
+                ));
             }
         }
         Self(inner)
@@ -171,8 +182,16 @@ impl Service<Request<Body>> for Pool {
 /// The code, as it is written on the wire.
 const UNAVAILABLE: HeaderValue = HeaderValue::from_static("14");
 
-/// Asks a gateway whether it serves, for as long as somebody has the pool.
-async fn watch(pool: Weak<Inner>, number: usize) {
+/// Does that for as long as somebody has the pool.
+async fn until_gone(mut lives: watch::Receiver<()>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        _ = lives.changed() => {}
+        () = work => {}
+    }
+}
+
+/// Asks a gateway whether it serves, for ever.
+async fn watch_health(pool: Weak<Inner>, number: usize) {
     let set = |serves| {
         let pool = pool.upgrade()?;
         pool.members.get(number)?.serves.store(serves, Ordering::Relaxed);

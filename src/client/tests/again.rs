@@ -161,3 +161,25 @@ fn gateways_take_turns_and_one_that_is_gone_takes_none() {
     let none = ClientConfig { endpoints: Vec::new(), ..config(&one) };
     assert!(matches!(one.block_on(Client::connect(none)), Err(Error::NoEndpoint)));
 }
+
+#[test]
+fn who_drops_a_client_leaves_no_task_behind() {
+    let (one, other) = (Fake::tcp(), Fake::tcp());
+    one.block_on(async {
+        let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let before = alive();
+        let config = config(&one).and_endpoint(other.endpoint().parse().unwrap());
+        let client = Client::connect(config).await.unwrap();
+        for _ in 0..4 {
+            client.get_key(get("payroll")).await.unwrap();
+        }
+        assert!(alive() > before);
+        drop(client);
+        let gone = async {
+            while alive() > before {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), gone).await.unwrap();
+    });
+}
