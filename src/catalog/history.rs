@@ -295,3 +295,61 @@ impl Store {
         super::store::commit(transaction, id, |_| ())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        catalog::{Amendment, Change},
+        model::Verb,
+    };
+
+    /// A kind that it did not know would hide every later change from those who follow.
+    #[test]
+    fn every_kind_that_is_noted_is_known() {
+        let verbs = [
+            Verb::Enable,
+            Verb::Disable,
+            Verb::MarkCompromised,
+            Verb::ScheduleDestruction,
+            Verb::Restore,
+            Verb::Destroy,
+        ];
+        let verbs = verbs.map(|verb| Amendment::Verb(verb, Vec::new()));
+        let said = [Amendment::Said(Change::default()), Amendment::Primary(1)];
+        let amended = verbs.iter().chain(&said).map(Amendment::kind);
+        let others =
+            ["create-begun", "rotate-begun", "activated", "abandoned", "made-up-for", EXPIRY_WARNING];
+        for kind in amended.chain(others) {
+            assert!(Kind::of(kind, 1).is_some(), "{kind}");
+        }
+        assert_eq!(Kind::of("unheard-of", 1), None);
+        assert_eq!(
+            (Kind::of("activated", 1), Kind::of("activated", 2)),
+            (Some(Kind::Created), Some(Kind::Rotated))
+        );
+    }
+
+    fn changed(revision: u64) -> Changed {
+        let moment = Moment { revision, millis: 0 };
+        Changed { moment, kind: Kind::Updated, version: 0, before: None, key: None }
+    }
+
+    #[test]
+    fn what_is_remembered_begins_where_it_says_and_has_no_gap() {
+        let mut recent = Recent::since(Moment { revision: 10, millis: 0 });
+        assert_eq!(recent.after(10).map(|all| all.len()), Some(0));
+        assert!(recent.after(9).is_none());
+        for revision in 11..=10 + RECENT as u64 + 5 {
+            recent.push(changed(revision));
+        }
+        let last = 10 + RECENT as u64 + 5;
+        for (after, expected) in
+            [(last, Some(0)), (last - 1, Some(1)), (15, Some(RECENT)), (14, None), (0, None)]
+        {
+            assert_eq!(recent.after(after).map(|all| all.len()), expected, "{after}");
+        }
+        let all = recent.after(15).unwrap();
+        assert!(all.iter().map(|changed| changed.moment.revision).eq(16..=last));
+    }
+}

@@ -454,7 +454,7 @@ fn finish<T>(
     commit(transaction, id, value)
 }
 
-/// Writes the change row.
+/// Writes the change row. Its kind is one that `history::Kind` knows.
 pub(super) fn note(
     transaction: &Transaction<'_>,
     revision: u64,
