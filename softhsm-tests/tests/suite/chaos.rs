@@ -4,11 +4,15 @@
 //! |---|---|
 //! | `altered` | attributes that the token changes in silence |
 //! | `blame` | who is at fault |
+//! | `gone` | a token that is taken away, and comes back |
+//! | `hangs` | a module that does not come back |
 //! | `matrix` | every return code of every function |
 //! | `pins` | a PIN that was refused |
 
 mod altered;
 mod blame;
+mod gone;
+mod hangs;
 mod matrix;
 mod pins;
 
