@@ -247,8 +247,8 @@ fn reading(rv: RvError, operation: Operation) -> (Class, &'static str) {
 mod tests {
     use super::*;
 
-    fn class(rv: RvError, operation: Operation) -> Class {
-        device(operation)(Cryptoki::Pkcs11(rv, Function::Sign)).class()
+    fn class(rv: RvError, function: Function, operation: Operation) -> Class {
+        device(operation)(Cryptoki::Pkcs11(rv, function)).class()
     }
 
     #[test]
@@ -263,14 +263,28 @@ mod tests {
             (RvError::DeviceRemoved, Class::Reinitialize),
             (RvError::TokenNotPresent, Class::Reinitialize),
             (RvError::SessionCount, Class::Shrink),
-            (RvError::PinIncorrect, Class::Pin),
-            (RvError::PinLocked, Class::Pin),
-            (RvError::PinExpired, Class::Pin),
             (RvError::DataLenRange, Class::Caller),
             (RvError::GeneralError, Class::Broken),
             (RvError::VendorDefined(0x8000_0001), Class::Broken),
         ] {
-            assert_eq!(class(rv, Operation::Sign), expected, "{rv:?}");
+            assert_eq!(class(rv, Function::Sign, Operation::Sign), expected, "{rv:?}");
+        }
+    }
+
+    #[test]
+    fn a_pin_is_refused_by_a_login_and_an_input_by_what_was_given_one() {
+        for rv in [RvError::PinIncorrect, RvError::PinLocked, RvError::PinExpired] {
+            assert_eq!(class(rv, Function::Login, Operation::Open), Class::Pin, "{rv:?}");
+            assert_eq!(class(rv, Function::Sign, Operation::Sign), Class::Broken, "{rv:?}");
+            assert_eq!(class(rv, Function::OpenSession, Operation::Open), Class::Session, "{rv:?}");
+        }
+        for function in [Function::DecryptInit, Function::EncryptInit, Function::SignInit] {
+            assert_eq!(class(RvError::DataInvalid, function, Operation::Decrypt), Class::Broken);
+        }
+        assert_eq!(class(RvError::DataInvalid, Function::Decrypt, Operation::Decrypt), Class::Caller);
+        // Before any key is used there is none that could be wrong.
+        for rv in [RvError::KeyTypeInconsistent, RvError::AttributeTypeInvalid, RvError::GeneralError] {
+            assert_eq!(class(rv, Function::OpenSession, Operation::Open), Class::Session, "{rv:?}");
         }
     }
 
@@ -305,8 +319,8 @@ mod tests {
     #[test]
     fn a_full_token_is_told_from_a_busy_one() {
         for rv in [RvError::DeviceMemory, RvError::HostMemory] {
-            assert_eq!(class(rv, Operation::Generate), Class::StorageFull);
-            assert_eq!(class(rv, Operation::Sign), Class::Shrink);
+            assert_eq!(class(rv, Function::GenerateKeyPair, Operation::Generate), Class::StorageFull);
+            assert_eq!(class(rv, Function::Sign, Operation::Sign), Class::Shrink);
         }
     }
 
