@@ -36,17 +36,13 @@ impl Client {
             }),
         });
         let opened = self.call(self.cipher().encrypt_stream(asked)).await;
-        let written = match opened {
-            Ok(responses) => {
-                self.written(responses, output, |response| match response.kind {
-                    Some(encrypted::Kind::Chunk(chunk)) => Came::Chunk(chunk),
-                    Some(encrypted::Kind::End(end)) => Came::End(end),
-                    None => Came::Nothing,
-                })
-                .await
-            }
-            Err(error) => Err(error),
+        let came = |response: proto::EncryptStreamResponse| match response.kind {
+            Some(encrypted::Kind::Chunk(chunk)) => Came::Chunk(chunk),
+            Some(encrypted::Kind::End(end)) => Came::End(end),
+            None => Came::Nothing,
         };
+        let written = self.written(opened, output, came).await;
+        // That it could not be read comes before what the gateway made of that.
         if let Ok(source) = broken.try_recv() {
             return Err(Error::Message { source });
         }
@@ -76,17 +72,13 @@ impl Client {
             }),
         });
         let opened = self.call(self.cipher().decrypt_stream(asked)).await;
-        let written = match opened {
-            Ok(responses) => {
-                self.written(responses, output, |response| match response.kind {
-                    Some(decrypted::Kind::Chunk(chunk)) => Came::Chunk(chunk),
-                    Some(decrypted::Kind::End(end)) => Came::End(end),
-                    None => Came::Nothing,
-                })
-                .await
-            }
-            Err(error) => Err(error),
+        let came = |response: proto::DecryptStreamResponse| match response.kind {
+            Some(decrypted::Kind::Chunk(chunk)) => Came::Chunk(chunk),
+            Some(decrypted::Kind::End(end)) => Came::End(end),
+            None => Came::Nothing,
         };
+        let written = self.written(opened, output, came).await;
+        // That it could not be read comes before what the gateway made of that.
         if let Ok(source) = broken.try_recv() {
             return Err(Error::Message { source });
         }
@@ -98,11 +90,11 @@ impl Client {
     /// Writes every chunk, and gives the end, how much there was before it, and its CRC32C.
     async fn written<T, E>(
         &self,
-        mut responses: Streaming<T>,
+        opened: Result<Streaming<T>, Error>,
         output: &mut (impl AsyncWrite + Unpin),
         came: impl Fn(T) -> Came<E>,
     ) -> Result<(E, u64, u32), Error> {
-        let timeout = self.options.timeout();
+        let (mut responses, timeout) = (opened?, self.options.timeout());
         let (mut total, mut crc32c, mut end) = (0, 0, None);
         loop {
             let message = responses.message().await;

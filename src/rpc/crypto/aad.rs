@@ -25,6 +25,28 @@ pub(super) struct Names {
 
 pub(super) const NAMES: Names = Names { bytes: "additional_authenticated_data", context: "context" };
 
+macro_rules! given {
+    ($($module:ident::$field:ident: $bytes:ident, $context:ident;)+) => {$(
+        impl From<Option<proto::$module::$field>> for Given {
+            fn from(field: Option<proto::$module::$field>) -> Self {
+                match field {
+                    None => Self::Nothing,
+                    Some(proto::$module::$field::$bytes(bytes)) => Self::Bytes(bytes),
+                    Some(proto::$module::$field::$context(context)) => Self::Context(context),
+                }
+            }
+        }
+    )+};
+}
+
+given! {
+    encrypt_request::Aad: AdditionalAuthenticatedData, Context;
+    decrypt_request::Aad: AdditionalAuthenticatedData, Context;
+    generate_data_key_request::Aad: AdditionalAuthenticatedData, Context;
+    re_encrypt_request::SourceAad: SourceAdditionalAuthenticatedData, SourceContext;
+    re_encrypt_request::DestinationAad: DestinationAdditionalAuthenticatedData, DestinationContext;
+}
+
 impl Given {
     /// Checked. No bytes and no names are the same as nothing.
     pub(super) fn parse(self, fields: &mut Fields, names: Names) -> Aad {

@@ -36,16 +36,11 @@ impl Service {
     }
 
     fn to_encrypt(&self, request: proto::EncryptRequest) -> Result<ToEncrypt, Error> {
-        use proto::encrypt_request::Aad as P;
         let mut fields = Fields::default();
         let key = fields.required_key_id("key_id", &request.key_id);
         self.bounded(&mut fields, "plaintext", &request.plaintext, 0);
         fields.checksum("plaintext_crc32c", request.plaintext_crc32c, &request.plaintext);
-        let aad = match request.aad {
-            None => Given::Nothing,
-            Some(P::AdditionalAuthenticatedData(bytes)) => Given::Bytes(bytes),
-            Some(P::Context(context)) => Given::Context(context),
-        };
+        let aad = Given::from(request.aad);
         let aad = aad.with_checksum(&mut fields, request.aad_crc32c);
         let algorithm = fields.encryption("algorithm", request.algorithm);
         fields.at_most("reference", request.reference.len(), Limits::REFERENCE_BYTES);
@@ -87,15 +82,10 @@ impl Service {
     }
 
     fn to_decrypt(&self, request: proto::DecryptRequest) -> Result<ToDecrypt, Error> {
-        use proto::decrypt_request::Aad as P;
         let mut fields = Fields::default();
         let key = fields.required_key_id("key_id", &request.key_id);
         self.ciphertext(&mut fields, &request.ciphertext, request.ciphertext_crc32c);
-        let aad = match request.aad {
-            None => Given::Nothing,
-            Some(P::AdditionalAuthenticatedData(bytes)) => Given::Bytes(bytes),
-            Some(P::Context(context)) => Given::Context(context),
-        };
+        let aad = Given::from(request.aad);
         let aad = aad.with_checksum(&mut fields, request.aad_crc32c);
         let algorithm = fields.encryption("algorithm", request.algorithm);
         fields.at_most("reference", request.reference.len(), Limits::REFERENCE_BYTES);
@@ -123,23 +113,14 @@ impl Service {
         call: &Call,
         request: proto::ReEncryptRequest,
     ) -> Result<proto::ReEncryptResponse, Error> {
-        use proto::re_encrypt_request::{DestinationAad, SourceAad};
         let mut fields = Fields::default();
         self.ciphertext(&mut fields, &request.ciphertext, request.ciphertext_crc32c);
         let source = fields.required_key_id("source_key_id", &request.source_key_id);
         let destination = fields.required_key_id("destination_key_id", &request.destination_key_id);
-        let source_aad = match request.source_aad {
-            None => Given::Nothing,
-            Some(SourceAad::SourceAdditionalAuthenticatedData(bytes)) => Given::Bytes(bytes),
-            Some(SourceAad::SourceContext(context)) => Given::Context(context),
-        };
+        let source_aad = Given::from(request.source_aad);
         let names = Names { bytes: "source_additional_authenticated_data", context: "source_context" };
         let source_aad = source_aad.parse(&mut fields, names);
-        let destination_aad = match request.destination_aad {
-            None => Given::Nothing,
-            Some(DestinationAad::DestinationAdditionalAuthenticatedData(bytes)) => Given::Bytes(bytes),
-            Some(DestinationAad::DestinationContext(context)) => Given::Context(context),
-        };
+        let destination_aad = Given::from(request.destination_aad);
         let names =
             Names { bytes: "destination_additional_authenticated_data", context: "destination_context" };
         let destination_aad = destination_aad.parse(&mut fields, names);

@@ -16,7 +16,6 @@ impl Service {
         call: &Call,
         request: proto::GenerateDataKeyRequest,
     ) -> Result<proto::GenerateDataKeyResponse, Error> {
-        use proto::generate_data_key_request::Aad as P;
         let mut fields = Fields::default();
         let key = fields.required_key_id("key_id", &request.key_id);
         let length = length(&mut fields, request.size, self.keyring.limits().random_bytes);
@@ -25,11 +24,7 @@ impl Service {
             let most = EncryptionAlgorithm::RsaOaepSha256.oaep_max_bytes(recipient.key_type());
             fields.payload("size", length, most.unwrap_or_default());
         }
-        let aad = match request.aad {
-            None => Given::Nothing,
-            Some(P::AdditionalAuthenticatedData(bytes)) => Given::Bytes(bytes),
-            Some(P::Context(context)) => Given::Context(context),
-        };
+        let aad = Given::from(request.aad);
         let aad = aad.with_checksum(&mut fields, request.aad_crc32c);
         fields.at_most("reference", request.reference.len(), Limits::REFERENCE_BYTES);
         let parsed = (|| Some(DataKey { key: key?, length: length?, aad, mode: mode? }))();

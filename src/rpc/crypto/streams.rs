@@ -104,16 +104,11 @@ struct Rest {
 }
 
 fn to_encrypt(request: proto::EncryptRequest) -> Result<(EncryptStream, Rest), Error> {
-    use proto::encrypt_request::Aad as P;
     let mut fields = Fields::default();
     let key = fields.required_key_id("key_id", &request.key_id);
     nothing(&mut fields, "plaintext", !request.plaintext.is_empty(), IN_CHUNKS);
     nothing(&mut fields, "plaintext_crc32c", request.plaintext_crc32c.is_some(), AT_THE_END);
-    let aad = match request.aad {
-        None => Given::Nothing,
-        Some(P::AdditionalAuthenticatedData(bytes)) => Given::Bytes(bytes),
-        Some(P::Context(context)) => Given::Context(context),
-    };
+    let aad = Given::from(request.aad);
     let aad = aad.with_checksum(&mut fields, request.aad_crc32c);
     let algorithm = fields.encryption("algorithm", request.algorithm);
     fields.at_most("reference", request.reference.len(), Limits::REFERENCE_BYTES);
@@ -124,18 +119,13 @@ fn to_encrypt(request: proto::EncryptRequest) -> Result<(EncryptStream, Rest), E
 }
 
 fn to_decrypt(request: proto::DecryptRequest) -> Result<(DecryptStream, Rest), Error> {
-    use proto::decrypt_request::Aad as P;
     let mut fields = Fields::default();
     let key = fields.required_key_id("key_id", &request.key_id);
     nothing(&mut fields, "ciphertext", !request.ciphertext.is_empty(), IN_CHUNKS);
     nothing(&mut fields, "ciphertext_crc32c", request.ciphertext_crc32c.is_some(), AT_THE_END);
     nothing(&mut fields, "version", request.version != 0, IN_THE_CIPHERTEXT);
     nothing(&mut fields, "algorithm", request.algorithm != 0, IN_THE_CIPHERTEXT);
-    let aad = match request.aad {
-        None => Given::Nothing,
-        Some(P::AdditionalAuthenticatedData(bytes)) => Given::Bytes(bytes),
-        Some(P::Context(context)) => Given::Context(context),
-    };
+    let aad = Given::from(request.aad);
     let aad = aad.with_checksum(&mut fields, request.aad_crc32c);
     fields.at_most("reference", request.reference.len(), Limits::REFERENCE_BYTES);
     let accept_compromised = request.accept_compromised;
