@@ -4,7 +4,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that says what it does")]
 
-use std::{env, error::Error, time::Duration};
+use std::{env, error::Error};
 
 use skms::{
     client::{Client, ClientConfig, TokenSource},
@@ -32,14 +32,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 println!("{} {id}", event.r#type().as_str_name());
                 left -= 1;
             }
-            // Nothing is missed: another watch goes on behind the last token.
-            Err(error) if !watch.resume_token().is_empty() => {
+            // Nothing is missed: it goes on behind what was told last.
+            Err(error) => {
                 eprintln!("{error}; going on");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                let resume_token = watch.resume_token().clone();
-                watch = client.watch_keys(WatchKeysRequest { resume_token, ..Default::default() }).await?;
+                watch.resume(error).await?;
             }
-            Err(error) => return Err(error.into()),
         }
     }
     Ok(())

@@ -41,7 +41,7 @@
 //! | [`model`] | the nouns that all floors share |
 //! | [`server`], [`config`], [`reload`], [`health`], [`shutdown`] | how it is put together and runs |
 //! | [`telemetry`], [`admin`] | what it says of itself: log, metrics, traces, readiness |
-//! | [`client`], [`cli`] | the other side of the wire |
+//! | [`client`], [`cli`] | the other side of the wire; the client builds alone (feature `client`) |
 //! | [`backup`] | the catalog in one encrypted file, and back |
 //!
 //! The backends are crates of their own under `backends/`; their contract is
@@ -104,6 +104,8 @@
 //! * **something that is read again while the gateway runs:** a function that reads it
 //!   and one that names its files, in `reloadables` of `server.rs`; a label in
 //!   `telemetry/labels.rs`.
+//! * **a kind of change of a key:** `catalog/history.rs`, `proto/` and
+//!   `rpc/key_management/watch.rs`, for those who watch keys.
 //! * **a reason for a refusal:** `model/reason.rs` and `model/reasons.txt`; the
 //!   compiler then asks `model/code.rs` for its code.
 

@@ -9,13 +9,17 @@ use std::{sync::Arc, time::SystemTime};
 use imbl::Vector;
 use rusqlite::{OptionalExtension as _, Row, params};
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::{
     Catalog, Error, rows,
     store::{Store, Written},
     view::View,
 };
-use crate::model::{Key, KeyId, Order, Place};
+use crate::{
+    model::{Key, KeyId, Order, Place},
+    telemetry::chain,
+};
 
 /// How many changes are kept in memory.
 const RECENT: usize = 1024;
@@ -229,11 +233,15 @@ impl Catalog {
 impl View {
     /// The same with what was noted since the view before it.
     pub(super) fn noting(mut self, store: &Store, before: &Self) -> Self {
-        // What cannot be read now is on disk, and the next change tries once more.
-        if let Ok(Some(noted)) = store.noted(before.recent.moment.revision, usize::MAX) {
-            for one in noted {
-                let changed = one.with(Some(before), &self);
-                self.recent.push(changed);
+        match store.noted(before.recent.moment.revision, usize::MAX) {
+            Ok(noted) => {
+                for one in noted.into_iter().flatten() {
+                    let changed = one.with(Some(before), &self);
+                    self.recent.push(changed);
+                }
+            }
+            Err(error) => {
+                warn!(error = chain(&error), "who watches keys is told of this change with the next one");
             }
         }
         self

@@ -247,8 +247,9 @@ impl Client {
     /// Bounds the whole call, its answer included: the deadline of the generated
     /// client ends with the headers of the answer.
     async fn call<T>(&self, answer: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Error> {
-        let timeout = self.options.timeout();
-        self.call_by(tokio::time::Instant::now() + timeout, answer).await
+        let end = tokio::time::Instant::now() + self.options.timeout();
+        self.options.tokens().refresh().await;
+        self.call_by(end, answer).await
     }
 
     async fn call_by<T>(

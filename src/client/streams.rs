@@ -1,6 +1,6 @@
 //! What goes or comes in streams: many signatures, large messages, many keys.
 
-use std::{io, marker::PhantomData};
+use std::{io, marker::PhantomData, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
@@ -8,9 +8,9 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     sync::mpsc,
 };
-use tonic::{Status, Streaming, service::interceptor::InterceptedService};
+use tonic::{Code, Status, Streaming, service::interceptor::InterceptedService};
 
-use super::{Client, Error, Failure, Transport};
+use super::{Client, Error, Failure, Transport, backoff::Backoff};
 use crate::proto::{self, key_management_client::KeyManagementClient};
 
 /// Items that wait to be sent. More wait at their sender.
@@ -119,7 +119,7 @@ pub struct Ended;
 pub struct Answers<I: Items> {
     responses: Streaming<I::Response>,
     granted: u32,
-    timeout: std::time::Duration,
+    timeout: Duration,
     items: PhantomData<fn() -> I>,
 }
 
@@ -151,7 +151,7 @@ impl<I: Items> Answers<I> {
 #[derive(Debug)]
 pub struct Keys {
     responses: Streaming<proto::StreamKeysResponse>,
-    timeout: std::time::Duration,
+    timeout: Duration,
 }
 
 impl Keys {
@@ -169,31 +169,68 @@ impl Keys {
 /// What becomes of keys.
 #[derive(Debug)]
 pub struct Watch {
+    client: Client,
+    request: proto::WatchKeysRequest,
     responses: Streaming<proto::WatchKeysResponse>,
-    resume_token: Bytes,
-    timeout: std::time::Duration,
 }
+
+/// How long a gateway is left alone that ended a watch: at first, and at most.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 
 impl Watch {
     /// The next event.
     ///
     /// # Errors
-    /// The stream was ended by the gateway, or the connection has broken. Another watch with
-    /// [`Self::resume_token`] goes on behind what was told, if there is one.
+    /// The stream was ended by the gateway, or the connection has broken.
+    /// [`Self::resume`] goes on behind what was told.
     pub async fn next(&mut self) -> Result<proto::WatchKeysResponse, Error> {
         let message = self.responses.message().await;
         let message = message.and_then(|message| message.ok_or_else(|| Status::unavailable("it has ended")));
-        let event = message.map_err(|status| Failure::decode(&status, self.timeout))?;
+        let event = message.map_err(|status| Failure::decode(&status, self.client.options.timeout()))?;
         if !event.resume_token.is_empty() {
-            self.resume_token.clone_from(&event.resume_token);
+            self.request.send_initial_state = false;
+            self.request.resume_token.clone_from(&event.resume_token);
         }
         Ok(event)
+    }
+
+    /// Goes on behind what was told, however often it takes: where the gateway is away, the
+    /// watch had its time or fell behind, and where the token of the caller has ended and
+    /// there is another. It can be given up at any time.
+    ///
+    /// # Errors
+    /// `after`, or what came of the last try, where another try would do no better; and where
+    /// no token was told yet, behind which it could go on.
+    pub async fn resume(&mut self, after: Error) -> Result<(), Error> {
+        let [first, longest] = PAUSES;
+        let (mut error, mut backoff) = (after, Backoff::new(first, longest));
+        loop {
+            let token = self.client.options.tokens().now();
+            let goes_on = match error.failure().map(|failure| failure.code) {
+                _ if self.request.resume_token.is_empty() => false,
+                Some(Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted) => true,
+                Some(Code::Unauthenticated) => self.client.options.tokens().replace(token.as_ref()).await,
+                _ => false,
+            };
+            if !goes_on {
+                return Err(error);
+            }
+            let told = error.failure().and_then(|failure| failure.retry_after).unwrap_or_default();
+            tokio::time::sleep(backoff.next().max(told.min(longest))).await;
+            match self.client.watched(self.request.clone()).await {
+                Ok(responses) => {
+                    self.responses = responses;
+                    return Ok(());
+                }
+                Err(again) => error = again,
+            }
+        }
     }
 
     /// The last token that was told; empty: none yet.
     #[must_use]
     pub const fn resume_token(&self) -> &Bytes {
-        &self.resume_token
+        &self.request.resume_token
     }
 }
 
@@ -247,6 +284,7 @@ impl Client {
                 Part::End(end) => Kind::End(end),
             }),
         });
+        self.options.tokens().refresh().await;
         read(broken, self.unbounded().sign_large_message(parts).await, self.options.timeout())
     }
 
@@ -269,6 +307,7 @@ impl Client {
                 Part::End(end) => Kind::End(end),
             }),
         });
+        self.options.tokens().refresh().await;
         read(broken, self.unbounded().verify_large_message(parts).await, self.options.timeout())
     }
 
@@ -280,6 +319,7 @@ impl Client {
         &self,
         keys: impl Stream<Item = proto::BatchCreateKeysRequest> + Send + 'static,
     ) -> Result<proto::BatchCreateKeysResponse, Error> {
+        self.options.tokens().refresh().await;
         let answer = self.unbounded().batch_create_keys(keys).await;
         Ok(answer.map_err(|status| Failure::decode(&status, self.options.timeout()))?.into_inner())
     }
@@ -298,9 +338,15 @@ impl Client {
     /// # Errors
     /// As the gateway answers.
     pub async fn watch_keys(&self, request: proto::WatchKeysRequest) -> Result<Watch, Error> {
-        let resume_token = request.resume_token.clone();
-        let responses = self.call(self.unbounded().watch_keys(request)).await?;
-        Ok(Watch { responses, resume_token, timeout: self.options.timeout() })
+        let responses = self.watched(request.clone()).await?;
+        Ok(Watch { client: self.clone(), request, responses })
+    }
+
+    async fn watched(
+        &self,
+        request: proto::WatchKeysRequest,
+    ) -> Result<Streaming<proto::WatchKeysResponse>, Error> {
+        self.call(self.unbounded().watch_keys(request)).await
     }
 
     fn unbounded(&self) -> KeyManagementClient<Transport> {
@@ -379,7 +425,7 @@ pub(super) fn parts<T: Send + 'static>(
 fn read<T>(
     mut broken: mpsc::Receiver<io::Error>,
     answer: Result<tonic::Response<T>, Status>,
-    timeout: std::time::Duration,
+    timeout: Duration,
 ) -> Result<T, Error> {
     if let Ok(source) = broken.try_recv() {
         return Err(Error::Message { source });

@@ -4,6 +4,8 @@
 //! frames, connections, handshakes, ages, a bounded drain) and the TLS that is replaced
 //! while it runs cannot be had from tonic's server.
 //!
+//! Sockets are opened here, or were before the gateway was started (`activation`).
+//!
 //! To be read in the order of a connection: `serve` accepts, `room` has a place or not,
 //! `tls` shakes hands, `preface` waits for the first word, `connection` ends it all.
 

@@ -1,9 +1,6 @@
 //! `skms keys watch`: what becomes of keys, a line each.
 
-use std::time::Duration;
-
 use serde::Serialize;
-use tonic::Code;
 
 use crate::{
     cli::{
@@ -13,7 +10,6 @@ use crate::{
         payload::Hex,
         text::{plain, rfc3339},
     },
-    client::{self, Client, Watch},
     proto::{KeyView, WatchKeysRequest, WatchKeysResponse, watch_keys_response::Type},
 };
 
@@ -39,24 +35,19 @@ pub(in crate::cli) struct Args {
     limit: Option<u32>,
 }
 
-/// How long a gateway is left alone that was away.
-const PAUSE: Duration = Duration::from_secs(1);
-
 pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, Error> {
     let client = context.connect().await?;
     let mut left = args.limit;
-    let mut request = request(args);
-    let mut watch = client.watch_keys(request.clone()).await?;
+    let mut watch = client.watch_keys(request(args)).await?;
     while left != Some(0) {
         let event = match watch.next().await {
             Ok(event) => event,
-            Err(error) if goes_on(&error) && !watch.resume_token().is_empty() => {
-                request.send_initial_state = false;
-                request.resume_token = watch.resume_token().clone();
-                watch = again(&client, &request, &error, context).await?;
+            Err(error) => {
+                let told = plain(&error.to_string());
+                watch.resume(error).await?;
+                context.terminal.remark(&format!("went on after: {told}\n"));
                 continue;
             }
-            Err(error) => return Err(error.into()),
         };
         let is_shown = context.is_json() || event.key.is_some();
         if is_shown && !context.terminal.print_on(&line(event, context.is_json())?)? {
@@ -65,31 +56,6 @@ pub(super) async fn run(args: Args, context: &mut Context<'_>) -> Result<Exit, E
         left = left.map(|left| left - u32::from(is_shown));
     }
     Ok(Exit::Success)
-}
-
-/// Another watch behind the last, as soon as there is somebody to ask.
-async fn again(
-    client: &Client,
-    request: &WatchKeysRequest,
-    error: &client::Error,
-    context: &mut Context<'_>,
-) -> Result<Watch, Error> {
-    context.terminal.remark(&format!("going on after: {}\n", plain(&error.to_string())));
-    loop {
-        tokio::time::sleep(PAUSE).await;
-        match client.watch_keys(request.clone()).await {
-            Ok(watch) => return Ok(watch),
-            Err(error) if goes_on(&error) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// Whether another watch may do better.
-fn goes_on(error: &client::Error) -> bool {
-    error.failure().is_some_and(|failure| {
-        matches!(failure.code, Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted)
-    })
 }
 
 fn request(args: Args) -> WatchKeysRequest {

@@ -5,17 +5,21 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use serde_json::json;
 use skms::{
-    client::{Client, Watch},
+    client::{Client, TokenSource, Watch},
     proto::{self, watch_keys_response::Type},
 };
-use skms_tests::gateway::Home;
+use skms_tests::{
+    gateway::Home,
+    idp::{claims, now},
+};
 use tokio::time::timeout;
 
 use super::{PATIENCE, end};
 use crate::{
     ask::{PROGRAM, create, rotate},
-    lifecycle::{Verb, turn, until, update},
+    lifecycle::{Verb, turn, update},
 };
 
 const OFTEN: &str =
@@ -402,7 +406,6 @@ async fn it_is_told_once_that_a_key_expires() {
     assert_eq!(line(&mut watch).await, "UPDATED key");
     assert_eq!(line(&mut watch).await, "EXPIRY_WARNING key");
     silent(&mut watch).await;
-    until(&client, "key", |key| key.params.is_some()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -434,4 +437,42 @@ async fn a_watch_ends_with_the_gateway_and_with_its_time() {
     };
     assert_eq!(timeout(PATIENCE, ended).await.unwrap(), "Unavailable SHUTTING_DOWN");
     assert!(stopping.await.unwrap().success());
+}
+
+/// A caller whose token has ended goes on with the next one, if there is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_goes_on_with_the_next_token_of_its_caller() {
+    let home = Home::software(PROGRAM).configured(OFTEN);
+    let gateway = home.start();
+    let admin = gateway.client().await;
+    admin.create_key(create("ec-p256", "key", "soft")).await.unwrap();
+    let token = |ends: u64| {
+        let mut short = claims("reader", &["auditor"]);
+        // It is taken for the leeway of five seconds.
+        (short["iat"], short["exp"]) = (json!(now() - 9), json!(now() - 5 + ends));
+        home.idp().sign(&home.idp().header(), &short)
+    };
+    home.private("reader.token", &token(4));
+    let source = TokenSource::File(home.path().join("reader.token"));
+    let client = Client::connect(gateway.client_config().with_token(source)).await.unwrap();
+    let mut watch = client.watch_keys(all()).await.unwrap();
+    let until_it_ends = async |watch: &mut Watch| {
+        let ended = async {
+            loop {
+                if let Err(error) = watch.next().await {
+                    return error;
+                }
+            }
+        };
+        timeout(PATIENCE, ended).await.unwrap()
+    };
+    let ended = until_it_ends(&mut watch).await;
+    assert_eq!(ended.failure().unwrap().reason.as_deref(), Some("TOKEN_EXPIRED"));
+    // There is no other yet.
+    let refused = timeout(PATIENCE, watch.resume(ended)).await.unwrap();
+    assert_eq!(end(&refused), "Unauthenticated TOKEN_EXPIRED");
+    admin.rotate_key(rotate("key")).await.unwrap();
+    home.private("reader.token", &token(300));
+    timeout(PATIENCE, watch.resume(refused.unwrap_err())).await.unwrap().unwrap();
+    assert_eq!(line(&mut watch).await, "ROTATED key/2");
 }
