@@ -89,7 +89,7 @@ fn batch<I, T>(
             };
             found().inspect_err(|error| {
                 if error.class() == Class::Handle {
-                    token.forget(key.tag);
+                    token.forget(link, key.tag);
                 }
             })
         });

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use cryptoki::{
     error::{Error as Cryptoki, RvError},
-    session::{Session, SessionState, UserType},
+    session::{Session, SessionInfo, SessionState, UserType},
     slot::{Slot, TokenInfo},
     types::RawAuthPin,
 };
@@ -85,9 +85,7 @@ impl Keeper {
         slots::present(&self.module, self.slot, &self.name, Operation::Open)?;
         if let Some(session) = &self.session {
             match session.get_session_info() {
-                Ok(info) if self.pin.is_none() || info.session_state() == SessionState::RwUser => {
-                    return Ok((self.slot, Login::Kept));
-                }
+                Ok(info) if self.is_login(&info) => return Ok((self.slot, Login::Kept)),
                 Ok(_) => warn!(token = %self.name, "the login to the token was lost"),
                 Err(error) => warn!(token = %self.name, %error, "the session of the login was lost"),
             }
@@ -127,6 +125,16 @@ impl Keeper {
         }
         self.session = Some(session);
         Ok((self.slot, Login::New))
+    }
+
+    /// Whether the login is still the one that [`Keeper::login`] made sure of.
+    pub(crate) fn holds(&self) -> bool {
+        let info = self.session.as_ref().map(Session::get_session_info);
+        info.is_some_and(|info| info.is_ok_and(|info| self.is_login(&info)))
+    }
+
+    fn is_login(&self, info: &SessionInfo) -> bool {
+        self.pin.is_none() || info.session_state() == SessionState::RwUser
     }
 
     /// Ends the login, if no other session of this process holds it.

@@ -42,7 +42,6 @@ pub(crate) fn find(
 ) -> Result<Vec<FoundKey>, Error> {
     let _lock = token.reading(Operation::Find, deadline)?;
     let (epoch, keys) = token.run(context, Operation::Find, |link| {
-        let epoch = token.epoch();
         let mut keys: BTreeMap<KeyTag, Parts> = BTreeMap::new();
         for found in search(token, link, selector, Operation::Find)? {
             let parts = keys.entry(found.tag).or_default();
@@ -54,7 +53,7 @@ pub(crate) fn find(
                 _ => {}
             }
         }
-        Ok((epoch, keys))
+        Ok((link.epoch, keys))
     })?;
     let mut answer = Vec::with_capacity(keys.len());
     for (tag, parts) in keys {

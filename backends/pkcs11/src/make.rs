@@ -68,7 +68,6 @@ pub(crate) fn make(
     })?;
     let pin = token
         .run(context, operation, |link| {
-            let epoch = token.epoch();
             let place = Place::Token { label: &token.label, tag };
             let login = token.login_required;
             let made = create(&link.session, recipe, place, (login, mechanisms.clone()), material.as_ref())
@@ -85,7 +84,7 @@ pub(crate) fn make(
             }
             let (key_type, duty, pin) = (spec.key_type, recipe.duty(), accepted?);
             let handle = Handle { object: made.hidden, key_type, duty, pin: pin.clone(), proven: true };
-            token.remember(epoch, tag, Arc::new(handle));
+            token.remember(link.epoch, tag, Arc::new(handle));
             Ok(pin)
         })
         .inspect_err(|_| clean_up(token, context, tag, operation))

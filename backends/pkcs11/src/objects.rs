@@ -68,7 +68,7 @@ pub(crate) fn search(
 /// Removes everything under a tag; nothing there is fine. The caller holds the lock on
 /// the objects.
 pub(crate) fn remove(token: &Token, link: &Link, tag: KeyTag, operation: Operation) -> Result<(), Error> {
-    token.forget(tag);
+    token.forget(link, tag);
     let mut objects = search(token, link, Selector::Tag(tag), operation)?;
     // What is secret first: what a crash leaves behind is then harmless.
     objects.sort_by_key(|found| found.class == ObjectClass::PUBLIC_KEY);

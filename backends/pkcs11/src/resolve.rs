@@ -31,7 +31,7 @@ pub(crate) fn resolve(
     let unfit = |detail: &'static str| Error::new(Class::Key, operation).detail(detail);
     let duty = Duty::behind(operation).ok_or_else(|| Error::new(Class::Unsupported, operation))?;
     let recipe = token.recipe(key.key_type, duty).ok_or_else(|| Error::new(Class::Unsupported, operation))?;
-    if let Some(known) = token.known(key.tag) {
+    if let Some(known) = token.known(link, key.tag) {
         let flaw = if known.key_type != key.key_type {
             Some(OTHER_TYPE)
         } else if known.duty != duty {
@@ -41,18 +41,17 @@ pub(crate) fn resolve(
         };
         match flaw {
             None if known.proven => return Ok(known),
-            None => return proven(token, link, recipe, key, token.epoch(), (*known).clone(), operation),
+            None => return proven(token, link, recipe, key, (*known).clone(), operation),
             Some(flaw) if known.proven => return Err(unfit(flaw)),
             // What a search saw may have changed since.
-            Some(_) => token.forget(key.tag),
+            Some(_) => token.forget(link, key.tag),
         }
     }
     let lock = token.reading(operation, deadline)?;
-    let epoch = token.epoch();
     if !key.blob.is_empty() {
         let handle = adopt::find(token, link, key, duty, operation)?;
         drop(lock);
-        return proven(token, link, recipe, key, epoch, handle, operation);
+        return proven(token, link, recipe, key, handle, operation);
     }
     let found = search(token, link, Selector::Tag(key.tag), operation)?;
     let class = template::class(key.key_type);
@@ -79,7 +78,7 @@ pub(crate) fn resolve(
         return Err(unfit(OTHER_KEY));
     }
     let handle = Handle { object, key_type: key.key_type, duty, pin, proven: false };
-    proven(token, link, recipe, key, epoch, handle, operation)
+    proven(token, link, recipe, key, handle, operation)
 }
 
 /// Shows that a key is the one of its pin, and remembers that.
@@ -88,14 +87,13 @@ fn proven(
     link: &Link,
     recipe: &Recipe,
     key: &KeyRef,
-    epoch: u64,
     mut handle: Handle,
     operation: Operation,
 ) -> Result<Arc<Handle>, Error> {
     if let Pin::Public(public) = &handle.pin
         && !prove::belongs(token, link, recipe, handle.object, public)?
     {
-        token.forget(key.tag);
+        token.forget(link, key.tag);
         let why = "the private key on the token does not belong to the public key";
         return Err(Error::new(Class::Key, operation).detail(why));
     }
@@ -105,7 +103,7 @@ fn proven(
     }
     handle.proven = true;
     let handle = Arc::new(handle);
-    token.remember(epoch, key.tag, Arc::clone(&handle));
+    token.remember(link.epoch, key.tag, Arc::clone(&handle));
     Ok(handle)
 }
 

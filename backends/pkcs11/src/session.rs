@@ -75,6 +75,8 @@ pub(crate) struct Link {
     pub(crate) session: Session,
     slot: Slot,
     generation: Generation,
+    /// The login that it is of; handles of another are not of its objects.
+    pub(crate) epoch: u64,
 }
 
 impl Token {
@@ -119,7 +121,8 @@ impl Token {
         work: impl FnOnce(&Link) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let generation = self.module.enter();
-        if context.link.as_ref().is_some_and(|link| link.generation != *generation) {
+        let is_of_now = |link: &Link| link.generation == *generation && link.epoch == self.epoch();
+        if context.link.as_ref().is_some_and(|link| !is_of_now(link)) {
             context.retire(*generation);
         }
         let link = match &mut context.link {
@@ -134,17 +137,28 @@ impl Token {
     }
 
     /// Opens a session. The caller is inside the module, at `generation`.
+    ///
+    /// The token may go and come back between the look at the login and the opening: the
+    /// session is then of a token to which nobody is logged in, which shows no private
+    /// object. So the login is looked at again, and where it ended another one is made, once.
     pub(crate) fn connect(&self, generation: Generation) -> Result<Link, Error> {
-        let slot = {
-            let mut keeper = self.keeper.lock();
-            let (slot, login) = keeper.login(generation)?;
-            if login == Login::New {
-                self.epoch.fetch_add(1, Ordering::Release);
-            }
-            slot
-        };
+        self.try_connect(generation).or_else(|error| match error.class() {
+            Class::Login => self.try_connect(generation),
+            _ => Err(error),
+        })
+    }
+
+    fn try_connect(&self, generation: Generation) -> Result<Link, Error> {
+        let mut keeper = self.keeper.lock();
+        let (slot, login) = keeper.login(generation)?;
+        if login == Login::New {
+            self.epoch.fetch_add(1, Ordering::Release);
+        }
         let session = self.module.pkcs11.open_rw_session(slot).map_err(device(Operation::Open))?;
-        Ok(Link { session, slot, generation })
+        if !keeper.holds() {
+            return Err(Error::new(Class::Login, Operation::Open).detail("it ended while a session was opened"));
+        }
+        Ok(Link { session, slot, generation, epoch: self.epoch() })
     }
 
     /// Whether the token is still there and still the same one.
@@ -165,23 +179,23 @@ impl Token {
         }
     }
 
-    /// The handle of a key, if it is known since the last login.
-    pub(crate) fn known(&self, tag: KeyTag) -> Option<Arc<Handle>> {
-        self.handles.get(&(self.epoch.load(Ordering::Acquire), tag))
+    /// The handle of a key, if it is known since the login that `link` is of.
+    pub(crate) fn known(&self, link: &Link, tag: KeyTag) -> Option<Arc<Handle>> {
+        self.handles.get(&(link.epoch, tag))
     }
 
-    /// Remembers the handle of a key that was found in `epoch`.
+    /// Remembers the handle of a key that was found with a session of the login `epoch`.
     pub(crate) fn remember(&self, epoch: u64, tag: KeyTag, handle: Arc<Handle>) {
         self.handles.insert((epoch, tag), handle);
     }
 
     /// Forgets the handle of a key.
-    pub(crate) fn forget(&self, tag: KeyTag) {
-        self.handles.remove(&(self.epoch(), tag));
+    pub(crate) fn forget(&self, link: &Link, tag: KeyTag) {
+        self.handles.remove(&(link.epoch, tag));
     }
 
-    /// The number of the login; read it before the search whose result is remembered.
-    pub(crate) fn epoch(&self) -> u64 {
+    /// The number of the login that holds now.
+    fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
     }
 

@@ -35,7 +35,7 @@ pub(super) fn remove(
     let _lock = token.writing(OPERATION, deadline)?;
     token.run(context, OPERATION, |link| {
         let (name, class, pin) = kept(key, OPERATION)?;
-        token.forget(key.tag);
+        token.forget(link, key.tag);
         match matching(token, link, &name, OPERATION)?.as_slice() {
             // An earlier attempt came so far.
             [] => {}
