@@ -79,6 +79,7 @@ impl Call {
 
 fn logout(session: CK_SESSION_HANDLE) {
     if let Some(logout) = real::functions().and_then(|functions| functions.C_Logout) {
+        let _alone = real::alone();
         // SAFETY: takes a number, and any number.
         unsafe { logout(session) };
     }

@@ -39,9 +39,11 @@ macro_rules! functions {
             if let Some(answer) = call.before() {
                 return call.end(answer);
             }
+            let calling = real::calling();
             // SAFETY: the arguments are those of the caller, or in the place of such and kept
             // in `call`.
             let answer = unsafe { real($($($argument),+),*) };
+            drop(calling);
             $(
                 // SAFETY: as above; the real module has written what it had to.
                 unsafe { $kind($($argument),+).leave(&call, answer) };

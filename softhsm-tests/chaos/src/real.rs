@@ -4,6 +4,21 @@ use std::{ptr, sync::OnceLock};
 
 use cryptoki_sys::{CK_C_GetFunctionList, CK_FUNCTION_LIST, CKR_OK};
 use libloading::Library;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Open for those who call the real module in the name of the caller.
+static CALLS: RwLock<()> = RwLock::new(());
+
+/// Held over a call of the real module.
+pub(crate) fn calling() -> RwLockReadGuard<'static, ()> {
+    CALLS.read()
+}
+
+/// Held over what takes sessions from their owners: the real module need not bear that one
+/// of them is at work meanwhile, and SoftHSM does not.
+pub(crate) fn alone() -> RwLockWriteGuard<'static, ()> {
+    CALLS.write()
+}
 
 /// The functions of the real module; `None` where it cannot be loaded.
 pub(crate) fn functions() -> Option<&'static CK_FUNCTION_LIST> {

@@ -229,6 +229,7 @@ fn close_all(inner: &mut Inner) {
     slots.sort_unstable();
     slots.dedup();
     if let Some(close) = real::functions().and_then(|functions| functions.C_CloseAllSessions) {
+        let _alone = real::alone();
         for slot in slots {
             // SAFETY: takes a number, and any number.
             unsafe { close(slot) };
