@@ -12,6 +12,7 @@ use std::{
     num::NonZeroUsize,
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -220,9 +221,15 @@ pub struct Placement {
     pub order: Vec<BackendName>,
 }
 
-/// The pool of a backend: its kind and name, how many contexts there are under the name of
-/// that option, and how long its queue is.
-type Pool<'a> = (&'static str, &'a BackendName, Option<(&'static str, NonZeroUsize)>, NonZeroUsize);
+/// The pool of a backend, as far as it is configured.
+struct Pool<'a> {
+    kind: &'static str,
+    name: &'a BackendName,
+    /// How many contexts there are, under the name of that option.
+    contexts: Option<(&'static str, NonZeroUsize)>,
+    queue: NonZeroUsize,
+    hang_limit: Option<Duration>,
+}
 
 impl Config {
     /// The same with relative paths resolved against `base`.
@@ -262,16 +269,34 @@ impl Config {
         let mut pools = Vec::new();
         #[cfg(feature = "pkcs11")]
         for (name, config) in &self.pkcs11 {
-            pools.push(("pkcs11", name, Some(("sessions", config.sessions)), config.queue));
+            pools.push(Pool {
+                kind: "pkcs11",
+                name,
+                contexts: Some(("sessions", config.sessions)),
+                queue: config.queue,
+                hang_limit: Some(config.hang_limit),
+            });
         }
         #[cfg(feature = "tpm")]
         for (name, config) in &self.tpm {
             // A TPM has one context, and no option for more.
-            pools.push(("tpm", name, None, config.queue));
+            pools.push(Pool {
+                kind: "tpm",
+                name,
+                contexts: None,
+                queue: config.queue,
+                hang_limit: Some(config.hang_limit),
+            });
         }
         #[cfg(feature = "software")]
         for (name, config) in &self.software {
-            pools.push(("software", name, Some(("threads", config.threads)), config.queue));
+            pools.push(Pool {
+                kind: "software",
+                name,
+                contexts: Some(("threads", config.threads)),
+                queue: config.queue,
+                hang_limit: None,
+            });
         }
         pools
     }
@@ -296,7 +321,10 @@ impl Config {
                  `[backends.tpm.NAME]` or `[backends.software.NAME]`",
             ));
         }
-        for (kind, name, contexts, queue) in self.pools() {
+        for Pool { kind, name, contexts, queue, hang_limit } in self.pools() {
+            if let Some(limit) = hang_limit {
+                bad.extend(BadValue::unless_interval(&format!("backends.{kind}.{name}.hang_limit"), limit));
+            }
             let contexts = contexts.map(|(option, value)| (option, value, WorkersConfig::MAX_CONTEXTS));
             let queue = ("queue", queue, WorkersConfig::MAX_QUEUE);
             for (option, value, most) in contexts.into_iter().chain([queue]) {

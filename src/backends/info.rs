@@ -97,7 +97,7 @@ impl BackendInfo {
         let begun = Instant::now();
         let outcome = self.backend.probe(&OpContext::within(limit)).await;
         let availability = match &outcome {
-            Ok(()) if self.status().failed > 0 => Availability::Degraded,
+            Ok(()) if self.status().failed > 0 || self.status().quarantined > 0 => Availability::Degraded,
             Ok(()) => Availability::Available,
             // The device is busy with other work, and so alive.
             Err(error) if error.class() == Class::QueueFull => Availability::Degraded,

@@ -65,8 +65,9 @@ fn table(backends: Vec<Backend>) -> String {
 /// How many contexts work, of how many.
 fn sessions(backend: &Backend) -> String {
     let Some(pool) = &backend.pool else { return String::new() };
-    let failed = if pool.failed == 0 { String::new() } else { format!(", {} failed", pool.failed) };
-    format!("{}/{} busy{failed}", pool.busy, pool.contexts)
+    let more = |count: u32, what| if count == 0 { String::new() } else { format!(", {count} {what}") };
+    let (failed, hung) = (more(pool.failed, "failed"), more(pool.quarantined, "hung"));
+    format!("{}/{} busy{failed}{hung}", pool.busy, pool.contexts)
 }
 
 fn details(backend: &Backend) -> String {

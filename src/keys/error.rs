@@ -341,7 +341,7 @@ impl Reasoned for Error {
                 Class::StorageFull => Reason::BackendStorageFull,
                 Class::Session | Class::Login | Class::Handle => Reason::BackendSessionLost,
                 Class::Reinitialize => Reason::TokenNotPresent,
-                Class::Shrink => Reason::BackendUnavailable,
+                Class::Shrink | Class::Hung => Reason::BackendUnavailable,
                 Class::QueueFull => Reason::BackendQueueFull,
                 Class::Timeout | Class::Cancelled => Reason::BackendTimeout,
                 Class::Closed => Reason::ShuttingDown,

@@ -200,6 +200,7 @@ const fn backend_sentence(class: Class) -> &'static str {
         Class::Reinitialize => "has lost its token",
         Class::Shrink => "has no session left; the call may be repeated",
         Class::Pin => "cannot log in; its operator must act",
+        Class::Hung => "does not come back from its calls",
         Class::QueueFull => "has too many calls waiting",
         Class::Timeout | Class::Cancelled => "did not answer in time",
         Class::Closed => "is closed: the gateway is stopping",

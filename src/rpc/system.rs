@@ -172,6 +172,7 @@ fn backend(shown: &BackendShown) -> proto::Backend {
             failed: count(shown.pool.failed),
             queued: count(shown.pool.queued),
             queue_capacity: count(shown.pool.queue_capacity),
+            quarantined: count(shown.pool.quarantined),
         }),
     }
 }

@@ -76,6 +76,7 @@ pub struct Metrics {
     pool_contexts: Family<Backend, Gauge>,
     pool_busy: Family<Backend, Gauge>,
     pool_failed: Family<Backend, Gauge>,
+    pool_quarantined: Family<Backend, Gauge>,
     pool_queued: Family<Backend, Gauge>,
     pool_capacity: Family<Backend, Gauge>,
     backend_up: Family<Backend, Gauge>,
@@ -241,6 +242,11 @@ impl Metrics {
                 Family::default(),
                 "pool_failed",
                 "Contexts of a device that cannot be opened",
+            ),
+            pool_quarantined: list.add(
+                Family::default(),
+                "pool_quarantined",
+                "Calls of a device that do not come back",
             ),
             pool_queued: list.add(Family::default(), "pool_queued", "Work that waits for a context"),
             pool_capacity: list.add(

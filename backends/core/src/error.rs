@@ -99,6 +99,8 @@ pub enum Class {
     QueueFull,
     /// The caller's deadline passed.
     Timeout,
+    /// No context comes back from the device: not to be asked for a while.
+    Hung,
     /// Nobody wants the answer any more.
     Cancelled,
     /// The backend was closed.
@@ -115,6 +117,7 @@ impl Class {
             Self::Unsupported
             | Self::StorageFull
             | Self::QueueFull
+            | Self::Hung
             | Self::Timeout
             | Self::Cancelled
             | Self::Closed => true,
@@ -213,6 +216,7 @@ impl fmt::Display for Error {
             Class::Pin => "the token refused the PIN",
             Class::QueueFull => "the queue in front of the device is full",
             Class::Timeout => "the device did not answer in time",
+            Class::Hung => "the device does not come back from its calls",
             Class::Cancelled => "the call was cancelled",
             Class::Closed => "the backend is closed",
             Class::Broken => "the device failed",

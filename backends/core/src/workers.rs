@@ -14,6 +14,9 @@
 //! **Invariant:** a context that met an error it does not survive
 //! ([`Class::context_survives`]) serves no other job.
 //!
+//! **Invariant:** a device that does not come back from a call costs the pool that call's
+//! context and no other (`hangs`).
+//!
 //! The queue is written by hand: no channel crate offers last-in first-out
 //! waking, withdrawal of queued items and a cap on one class of them together.
 
@@ -26,14 +29,19 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{oneshot, watch};
-use tracing::{Span, debug, error, warn};
+use tracing::{Span, debug, error};
 
 pub use self::config::{WorkersConfig, WorkersStatus};
-use self::queue::{Queue, Ticket};
+use self::{
+    hangs::{Doing, Place, Seat},
+    queue::{Queue, Ticket},
+};
 use crate::{Class, Error, OpContext, Operation};
 
 mod config;
+mod hangs;
 mod queue;
+mod recovery;
 
 /// A device that can be used through any number of contexts, one a thread.
 pub trait Device: Send + Sync + 'static {
@@ -72,11 +80,6 @@ pub enum Cost {
     Slow,
 }
 
-/// How long a worker waits before it tries to open its context again.
-const REOPEN_AFTER_MIN: Duration = Duration::from_millis(100);
-/// The wait doubles up to this: a device that comes back is noticed within it.
-const REOPEN_AFTER_MAX: Duration = Duration::from_secs(2);
-
 type Work<D> = Box<dyn FnOnce(Result<(&D, &mut <D as Device>::Context), Error>) -> Option<Class> + Send>;
 
 /// A pool of device contexts and the queue in front of it.
@@ -91,6 +94,9 @@ struct Shared<D: Device> {
     state: Mutex<State<D>>,
     /// One for each worker, so that exactly the chosen one is woken.
     wake: Vec<Condvar>,
+    hang_limit: Duration,
+    /// Wakes the thread that looks for what hangs.
+    look: Condvar,
     alive: watch::Sender<usize>,
 }
 
@@ -100,6 +106,9 @@ struct State<D: Device> {
     idle: Vec<usize>,
     /// What an idle worker was woken for.
     handed: Vec<Option<queue::Entry<Work<D>>>>,
+    places: Vec<Place>,
+    /// Threads that are inside a call that took too long.
+    quarantined: usize,
     busy: usize,
     /// Workers whose context could not be opened, with the last reason.
     failed: usize,
@@ -129,23 +138,30 @@ impl<D: Device> Workers<D> {
                 queue: Queue::new(config.queue.get(), contexts.saturating_sub(1).max(1)),
                 idle: Vec::with_capacity(contexts),
                 handed: (0..contexts).map(|_| None).collect(),
+                places: (0..contexts).map(|_| Place::default()).collect(),
+                quarantined: 0,
                 busy: 0,
                 failed: 0,
                 last_failure: None,
                 closed: false,
             }),
             wake: (0..contexts).map(|_| Condvar::new()).collect(),
+            hang_limit: config.hang_limit,
+            look: Condvar::new(),
             alive: watch::Sender::new(contexts),
         });
         // From here on an early return closes what was started.
         let workers = Self { shared: Arc::clone(&shared) };
+        let no_thread = |error| Error::new(Class::Broken, Operation::Open).source(error);
         for index in 0..contexts {
             let worker = Arc::clone(&shared);
             thread::Builder::new()
                 .name(format!("{name}-{index}"))
-                .spawn(move || worker.serve(index))
-                .map_err(|error| Error::new(Class::Broken, Operation::Open).source(error))?;
+                .spawn(move || worker.serve(Seat::first(index)))
+                .map_err(no_thread)?;
         }
+        let watch = thread::Builder::new().name(format!("{name}-hangs"));
+        watch.spawn(move || shared.watch()).map_err(no_thread)?;
         Ok(workers)
     }
 
@@ -163,6 +179,7 @@ impl<D: Device> Workers<D> {
             contexts: state.handed.len(),
             busy: state.busy,
             failed: state.failed,
+            quarantined: state.quarantined,
             queued: state.queue.len(),
             queue_capacity: state.queue.capacity(),
         }
@@ -287,6 +304,7 @@ impl<D: Device> Drop for Withdrawal<'_, D> {
 impl<D: Device> Shared<D> {
     fn close(&self) {
         self.state.lock().closed = true;
+        self.look.notify_one();
         for wake in &self.wake {
             wake.notify_one();
         }
@@ -298,10 +316,8 @@ impl<D: Device> Shared<D> {
         if state.closed {
             return Err(Error::new(Class::Closed, operation));
         }
-        if state.failed == state.handed.len()
-            && let Some(failure) = &state.last_failure
-        {
-            return Err(failure.clone());
+        if let Some(refusal) = state.refusal(operation) {
+            return Err(refusal);
         }
         let Some(ticket) = state.queue.push(job, work) else {
             return Err(Error::new(Class::QueueFull, operation));
@@ -325,10 +341,10 @@ impl<D: Device> Shared<D> {
     }
 
     /// The life of a worker thread.
-    fn serve(&self, index: usize) {
+    fn serve(&self, mut seat: Seat) {
         let mut context = None;
         let mut finished = None;
-        while let Some(entry) = self.next(index, finished.take()) {
+        while let Some(entry) = self.next(&mut seat, finished.take(), &mut context) {
             let cost = entry.cost;
             if entry.deadline <= Instant::now() {
                 // The caller has been answered by its own clock; dropping the
@@ -341,9 +357,11 @@ impl<D: Device> Shared<D> {
                 match self.open() {
                     Ok(opened) => context = Some(opened),
                     Err(failure) => {
-                        self.fail(entry, &failure);
-                        if !self.recover(index, &mut context) {
+                        if self.fail(&mut seat, entry, &failure) && !self.recover(&mut seat, &mut context) {
                             break;
+                        }
+                        if !self.reseat(&mut seat, &mut context) {
+                            return;
                         }
                         continue;
                     }
@@ -358,22 +376,37 @@ impl<D: Device> Shared<D> {
             }
             finished = Some(cost);
         }
+        if seat.is_lost {
+            return;
+        }
         drop(context);
         self.alive.send_modify(|alive| *alive -= 1);
+        self.look.notify_one();
     }
 
     /// Gives back the job that was finished, if any, and waits for the next one:
     /// one turn at the lock, so that a worker is never neither busy nor idle.
     /// `None` when the pool is closed and nothing is left to do.
-    fn next(&self, index: usize, finished: Option<Cost>) -> Option<queue::Entry<Work<D>>> {
+    fn next(
+        &self,
+        seat: &mut Seat,
+        finished: Option<Cost>,
+        context: &mut Option<D::Context>,
+    ) -> Option<queue::Entry<Work<D>>> {
+        let index = seat.index;
         let mut guard = self.state.lock();
         let state = &mut *guard;
         if let Some(cost) = finished {
-            state.busy -= 1;
-            state.queue.finished(cost);
+            if state.ends(seat) {
+                state.busy -= 1;
+                state.queue.finished(cost);
+            } else if !self.reseat(seat, context) {
+                return None;
+            }
         }
         if let Some(entry) = state.queue.next() {
             state.busy += 1;
+            state.begins(seat, Doing::Job(entry.cost));
             return Some(entry);
         }
         if state.closed {
@@ -386,104 +419,15 @@ impl<D: Device> Shared<D> {
             }
             let state = &mut *guard;
             if let Some(entry) = state.handed.get_mut(index).and_then(Option::take) {
+                state.begins(seat, Doing::Job(entry.cost));
                 return Some(entry);
             }
             if state.closed {
                 state.idle.retain(|idle| *idle != index);
-                let entry = state.queue.next();
-                state.busy += usize::from(entry.is_some());
-                return entry;
-            }
-        }
-    }
-
-    /// Opens a context, at the second try if need be: a device that blinks is not away. Only a
-    /// PIN is never tried twice.
-    fn open(&self) -> Result<D::Context, Error> {
-        self.try_open().or_else(|failure| match failure.class() {
-            Class::Pin | Class::Closed => Err(failure),
-            _ => self.try_open(),
-        })
-    }
-
-    /// Opens a context; a driver that panics is a driver that failed.
-    fn try_open(&self) -> Result<D::Context, Error> {
-        catch_unwind(AssertUnwindSafe(|| self.device.open())).unwrap_or_else(|_| {
-            Err(Error::new(Class::Broken, Operation::Open).detail("opening the device panicked"))
-        })
-    }
-
-    /// No context for this job: another worker may have one; where none has, every
-    /// waiting caller learns why.
-    fn fail(&self, entry: queue::Entry<Work<D>>, failure: &Error) {
-        warn!(backend = self.name, error = %failure, "cannot open a device context");
-        let refused = {
-            let mut state = self.state.lock();
-            state.busy -= 1;
-            state.queue.finished(entry.cost);
-            state.failed += 1;
-            state.last_failure = Some(failure.clone());
-            if state.failed == state.handed.len() {
-                let mut refused = state.queue.drain();
-                refused.push(entry);
-                refused
-            } else {
-                state.queue.push_front(entry);
-                // An idle worker would sleep beside a job that it could do.
-                if let Some(index) = state.idle.pop() {
-                    let next = state.queue.next();
-                    state.busy += usize::from(next.is_some());
-                    if let Some(handed) = state.handed.get_mut(index) {
-                        *handed = next;
-                    }
-                    if let Some(wake) = self.wake.get(index) {
-                        wake.notify_one();
-                    }
-                }
-                Vec::new()
-            }
-        };
-        for entry in refused {
-            (entry.item)(Err(failure.clone()));
-        }
-    }
-
-    /// Tries again, later and later, until the context is open. `false` when the
-    /// pool was closed meanwhile.
-    fn recover(&self, index: usize, context: &mut Option<D::Context>) -> bool {
-        let mut wait = REOPEN_AFTER_MIN;
-        loop {
-            {
-                let mut state = self.state.lock();
-                let latched =
-                    state.last_failure.as_ref().is_some_and(|failure| failure.class() == Class::Pin);
-                let until = Instant::now() + wait;
-                while !state.closed {
-                    let Some(wake) = self.wake.get(index) else { return false };
-                    if latched {
-                        wake.wait(&mut state);
-                    } else if wake.wait_until(&mut state, until).timed_out() {
-                        break;
-                    }
-                }
-                if state.closed {
-                    return false;
-                }
-            }
-            match self.open() {
-                Ok(opened) => {
-                    *context = Some(opened);
-                    let mut state = self.state.lock();
-                    state.failed -= 1;
-                    if state.failed == 0 {
-                        state.last_failure = None;
-                    }
-                    return true;
-                }
-                Err(failure) => {
-                    self.state.lock().last_failure = Some(failure);
-                    wait = (wait * 2).min(REOPEN_AFTER_MAX);
-                }
+                let entry = state.queue.next()?;
+                state.busy += 1;
+                state.begins(seat, Doing::Job(entry.cost));
+                return Some(entry);
             }
         }
     }

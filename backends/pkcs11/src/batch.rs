@@ -122,6 +122,7 @@ const fn ends_batch(class: Class) -> bool {
         | Class::Shrink
         | Class::Pin
         | Class::QueueFull
+        | Class::Hung
         | Class::Timeout
         | Class::Cancelled
         | Class::Closed => true,

@@ -3,6 +3,7 @@
 use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -34,6 +35,9 @@ pub struct Config {
     /// Calls that may wait for a session; one more is refused at once.
     #[serde(default = "queue")]
     pub queue: NonZeroUsize,
+    /// A call that takes longer is taken for one that does not come back.
+    #[serde(default = "hang_limit", with = "humantime_serde")]
+    pub hang_limit: Duration,
 }
 
 impl Config {
@@ -49,7 +53,7 @@ impl Config {
     }
 
     pub(crate) const fn workers(&self) -> WorkersConfig {
-        WorkersConfig { contexts: self.sessions, queue: self.queue }
+        WorkersConfig { contexts: self.sessions, queue: self.queue, hang_limit: self.hang_limit }
     }
 }
 
@@ -63,4 +67,8 @@ fn sessions() -> NonZeroUsize {
 
 fn queue() -> NonZeroUsize {
     WorkersConfig::default().queue
+}
+
+const fn hang_limit() -> Duration {
+    WorkersConfig::HANG_LIMIT
 }

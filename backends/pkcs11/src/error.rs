@@ -72,6 +72,7 @@ const fn opening(class: Class) -> Class {
         | Class::Shrink
         | Class::Pin
         | Class::QueueFull
+        | Class::Hung
         | Class::Timeout
         | Class::Cancelled
         | Class::Closed => class,
@@ -106,6 +107,7 @@ pub(crate) fn blames_ciphertext(error: &Cryptoki) -> bool {
         | Class::Shrink
         | Class::Pin
         | Class::QueueFull
+        | Class::Hung
         | Class::Timeout
         | Class::Cancelled
         | Class::Closed => false,

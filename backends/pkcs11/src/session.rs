@@ -156,7 +156,9 @@ impl Token {
         }
         let session = self.module.pkcs11.open_rw_session(slot).map_err(device(Operation::Open))?;
         if !keeper.holds() {
-            return Err(Error::new(Class::Login, Operation::Open).detail("it ended while a session was opened"));
+            return Err(
+                Error::new(Class::Login, Operation::Open).detail("it ended while a session was opened")
+            );
         }
         Ok(Link { session, slot, generation, epoch: self.epoch() })
     }

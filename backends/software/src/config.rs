@@ -76,7 +76,7 @@ impl Config {
     }
 
     pub(crate) const fn workers(&self) -> WorkersConfig {
-        WorkersConfig { contexts: self.threads, queue: self.queue }
+        WorkersConfig { contexts: self.threads, queue: self.queue, hang_limit: WorkersConfig::HANG_LIMIT }
     }
 }
 

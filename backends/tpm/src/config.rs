@@ -1,6 +1,6 @@
 //! How a TPM backend is configured.
 
-use std::{num::NonZeroUsize, path::Path, str::FromStr};
+use std::{num::NonZeroUsize, path::Path, str::FromStr, time::Duration};
 
 use serde::Deserialize;
 use skms_backend::{SecretRef, WorkersConfig};
@@ -22,6 +22,9 @@ pub struct Config {
     /// Calls that may wait for the TPM; one more is refused at once.
     #[serde(default = "queue")]
     pub queue: NonZeroUsize,
+    /// A call that takes longer is taken for one that does not come back.
+    #[serde(default = "hang_limit", with = "humantime_serde")]
+    pub hang_limit: Duration,
 }
 
 impl Config {
@@ -34,12 +37,16 @@ impl Config {
 
     /// One context: a TPM does one thing at a time, and contexts share its few slots.
     pub(crate) const fn workers(&self) -> WorkersConfig {
-        WorkersConfig { contexts: NonZeroUsize::MIN, queue: self.queue }
+        WorkersConfig { contexts: NonZeroUsize::MIN, queue: self.queue, hang_limit: self.hang_limit }
     }
 }
 
 fn queue() -> NonZeroUsize {
     WorkersConfig::default().queue
+}
+
+const fn hang_limit() -> Duration {
+    WorkersConfig::HANG_LIMIT
 }
 
 /// The way to a TPM: `device:/dev/tpmrm0`, or `swtpm:host=HOST,port=PORT`.

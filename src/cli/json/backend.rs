@@ -58,6 +58,7 @@ struct PoolView {
     failed: u32,
     queued: u32,
     queue_capacity: u32,
+    quarantined: u32,
 }
 
 impl From<Backend> for BackendView {
@@ -127,8 +128,8 @@ impl From<SignatureAlgorithmSupport> for AlgorithmView {
 
 impl From<Pool> for PoolView {
     fn from(pool: Pool) -> Self {
-        let Pool { contexts, busy, failed, queued, queue_capacity } = pool;
-        Self { contexts, busy, failed, queued, queue_capacity }
+        let Pool { contexts, busy, failed, queued, queue_capacity, quarantined } = pool;
+        Self { contexts, busy, failed, queued, queue_capacity, quarantined }
     }
 }
 

@@ -56,6 +56,7 @@ impl Metrics {
                 &self.pool_contexts,
                 &self.pool_busy,
                 &self.pool_failed,
+                &self.pool_quarantined,
                 &self.pool_queued,
                 &self.pool_capacity,
             ] {
@@ -70,6 +71,7 @@ impl Metrics {
                 set(&self.pool_contexts, status.contexts);
                 set(&self.pool_busy, status.busy);
                 set(&self.pool_failed, status.failed);
+                set(&self.pool_quarantined, status.quarantined);
                 set(&self.pool_queued, status.queued);
                 set(&self.pool_capacity, status.queue_capacity);
                 set(&self.backend_up, usize::from(up));

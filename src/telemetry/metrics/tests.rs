@@ -12,7 +12,8 @@ fn all() -> Metrics {
     let metrics = Metrics::new();
     metrics.request_begun();
     metrics.request_ended(Some(Rpc::SignMessage), Code::Ok, Duration::from_millis(3));
-    let status = WorkersStatus { contexts: 4, busy: 1, failed: 0, queued: 7, queue_capacity: 1024 };
+    let status =
+        WorkersStatus { contexts: 4, busy: 1, queued: 7, queue_capacity: 1024, ..WorkersStatus::default() };
     metrics.pools_from(move || vec![Pool { backend: "soft".into(), up: true, status }]);
     let checkpoint = Some((7, SystemTime::now()));
     metrics.audit_from(move || AuditState { queued: 3, failing: false, checkpoint });

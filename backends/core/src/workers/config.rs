@@ -1,6 +1,6 @@
 //! How large a pool is to be, and how busy one is.
 
-use std::num::NonZeroUsize;
+use std::{num::NonZeroUsize, time::Duration};
 
 use serde::Deserialize;
 
@@ -14,6 +14,9 @@ pub struct WorkersConfig {
     /// Jobs that may wait for a context; one more is refused at once. One caller alone
     /// gets seven of eight places.
     pub queue: NonZeroUsize,
+    /// A call of the device that takes longer is taken for one that does not come back. More
+    /// than the slowest call takes, such as making an RSA key.
+    pub hang_limit: Duration,
 }
 
 impl WorkersConfig {
@@ -21,6 +24,8 @@ impl WorkersConfig {
     pub const MAX_CONTEXTS: usize = 256;
     /// The longest queue: what waits behind so many has long been given up.
     pub const MAX_QUEUE: usize = 64 * 1024;
+    /// The hang limit where none is configured: no device is known that works longer.
+    pub const HANG_LIMIT: Duration = Duration::from_secs(120);
 }
 
 impl Default for WorkersConfig {
@@ -28,7 +33,7 @@ impl Default for WorkersConfig {
         const CONTEXTS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
         // At 50 µs a job and 4 contexts, a full queue is 13 ms of waiting.
         const QUEUE: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
-        Self { contexts: CONTEXTS, queue: QUEUE }
+        Self { contexts: CONTEXTS, queue: QUEUE, hang_limit: Self::HANG_LIMIT }
     }
 }
 
@@ -41,6 +46,8 @@ pub struct WorkersStatus {
     pub busy: usize,
     /// Contexts that could not be opened and are waiting to try again.
     pub failed: usize,
+    /// Threads that are inside a call that does not come back.
+    pub quarantined: usize,
     /// Jobs that wait for a context.
     pub queued: usize,
     /// Jobs that may wait.

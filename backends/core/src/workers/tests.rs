@@ -33,11 +33,15 @@ fn pool(contexts: usize, queue: usize) -> Workers<Fake> {
 }
 
 fn observed(contexts: usize, queue: usize, observer: Arc<dyn Observer>) -> Workers<Fake> {
-    let config = WorkersConfig {
+    Workers::start("fake", Fake::default(), &config(contexts, queue), observer).unwrap()
+}
+
+fn config(contexts: usize, queue: usize) -> WorkersConfig {
+    WorkersConfig {
         contexts: NonZeroUsize::new(contexts).unwrap(),
         queue: NonZeroUsize::new(queue).unwrap(),
-    };
-    Workers::start("fake", Fake::default(), &config, observer).unwrap()
+        ..WorkersConfig::default()
+    }
 }
 
 fn soon() -> OpContext {
@@ -290,4 +294,83 @@ async fn what_never_reached_the_device_is_not_measured() {
     pool.device().broken.store(true, Ordering::SeqCst);
     assert!(pool.run(Operation::Sign, Cost::Fast, &soon(), |_, _| Ok(())).await.is_err());
     assert!(heard.0.lock().is_empty());
+}
+
+/// A pool of one context, in which a call hangs that takes longer than a blink.
+fn impatient() -> Arc<Workers<Fake>> {
+    let config = WorkersConfig { hang_limit: Duration::from_millis(40), ..config(1, 8) };
+    Arc::new(Workers::start("fake", Fake::default(), &config, Arc::new(())).unwrap())
+}
+
+async fn quarantined(pool: &Workers<Fake>, number: usize) {
+    while pool.status().quarantined != number {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Which context serves a call.
+async fn server(pool: &Workers<Fake>) -> Result<usize, Class> {
+    let served = pool.run(Operation::Sign, Cost::Fast, &soon(), |_, context| Ok(*context)).await;
+    served.map_err(|error| error.class())
+}
+
+#[tokio::test]
+async fn a_context_that_hangs_is_replaced_and_never_used_again() {
+    let pool = impatient();
+    let release = occupy(&pool, Cost::Slow).await;
+    // It had waited for that one context.
+    assert_eq!(server(&pool).await, Ok(1));
+    assert_eq!(pool.status().quarantined, 1);
+    drop(release);
+    quarantined(&pool, 0).await;
+    for _ in 0..10 {
+        assert_eq!(server(&pool).await, Ok(1));
+    }
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn where_every_context_hangs_callers_are_refused_until_one_comes_back() {
+    let pool = impatient();
+    let first = occupy(&pool, Cost::Fast).await;
+    quarantined(&pool, 1).await;
+    let second = occupy(&pool, Cost::Fast).await;
+    // As many as the pool has places were replaced, so now nobody is left, for those who
+    // waited and for those who come.
+    assert_eq!(server(&pool).await, Err(Class::Hung));
+    assert_eq!(pool.status().quarantined, 2);
+    assert_eq!(server(&pool).await, Err(Class::Hung));
+    drop(first);
+    quarantined(&pool, 1).await;
+    assert_eq!(server(&pool).await, Ok(2), "its old context is as lost as the other");
+    drop(second);
+    quarantined(&pool, 0).await;
+    assert_eq!(server(&pool).await, Ok(2));
+    pool.close().await;
+    assert_eq!(server(&pool).await, Err(Class::Closed));
+}
+
+#[tokio::test]
+async fn a_pool_closes_beside_a_call_that_never_comes_back() {
+    let pool = impatient();
+    let release = occupy(&pool, Cost::Fast).await;
+    pool.close().await;
+    drop(release);
+}
+
+#[tokio::test]
+async fn who_is_in_a_hurry_puts_nothing_into_quarantine() {
+    let pool = Arc::new(pool(1, 8));
+    let (release, blocked) = mpsc::channel::<()>();
+    let hurried = OpContext::within(Duration::from_millis(5));
+    let late = pool
+        .run(Operation::Sign, Cost::Fast, &hurried, move |_, _| {
+            let _ = blocked.recv();
+            Ok(())
+        })
+        .await;
+    assert_eq!(late.unwrap_err().class(), Class::Timeout);
+    drop(release);
+    assert_eq!(server(&pool).await, Ok(0));
+    assert_eq!(pool.status().quarantined, 0);
 }

@@ -82,3 +82,66 @@ async fn who_waits_for_a_module_that_hangs_hears_at_the_deadline_and_others_wait
     );
     assert!(gateway.stop().await.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_that_hang_are_replaced_and_where_all_hang_callers_are_refused_at_once() {
+    if skms_tests::softhsm::left_out() {
+        return;
+    }
+    let home = home();
+    let gateway = home.start_with([("SKMS__BACKENDS__PKCS11__HSM__HANG_LIMIT", "400ms".into())]);
+    let client = gateway.client().await;
+    client.create_key(create("ec-p256", "hsm", "hsm")).await.unwrap();
+    let pool = async || {
+        let backends = client.list_backends().await.unwrap();
+        backends.into_iter().find(|backend| backend.name == "hsm").unwrap().pool.unwrap()
+    };
+    let sessions = pool().await.contexts;
+    let hang = async |calls: u32| {
+        let mut hung = JoinSet::new();
+        chaos(&home).tell("on C_Sign every hang");
+        for _ in 0..calls {
+            let client = client.clone();
+            hung.spawn(async move { client.sign(sign("hsm", "hung")).await });
+        }
+        hung
+    };
+    let quarantined = async |number: u32| {
+        while pool().await.quarantined != number {
+            tokio::task::yield_now().await;
+        }
+    };
+    // As many as there are sessions hang; others take their places.
+    let hung = hang(sessions).await;
+    quarantined(sessions).await;
+    chaos(&home).tell("clear");
+    for number in 0..50 {
+        client.sign(sign("hsm", format!("{number}"))).await.unwrap();
+    }
+    // So do those; nobody takes theirs.
+    let again = hang(sessions).await;
+    quarantined(2 * sessions).await;
+    let begun = Instant::now();
+    let refused = client.sign(sign("hsm", "refused")).await.err().unwrap();
+    let failure = refused.failure().unwrap();
+    assert_eq!((failure.code, failure.reason.as_deref()), (Code::Unavailable, Some("BACKEND_UNAVAILABLE")));
+    assert!(failure.retry_after.is_some(), "{failure:?}");
+    let at_once = begun.elapsed();
+    // The device comes back, and with it everything.
+    chaos(&home).tell("clear");
+    chaos(&home).tell("release");
+    quarantined(0).await;
+    for number in 0..50 {
+        client.sign(sign("hsm", format!("after {number}"))).await.unwrap();
+    }
+    for ended in hung.join_all().await.into_iter().chain(again.join_all().await) {
+        // Whoever still waits has the signature.
+        ended.unwrap();
+    }
+    println!(
+        "{} calls that hang: {sessions} sessions replaced, then refused after {} ms",
+        2 * sessions,
+        at_once.as_millis()
+    );
+    assert!(gateway.stop().await.success());
+}
