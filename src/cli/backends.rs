@@ -118,8 +118,8 @@ mod tests {
     fn backends_in_one_line_each() {
         assert_eq!(
             table(vec![fake::backend()]),
-            "NAME     KIND    PROTECTION  AVAILABILITY  TOKEN  SESSIONS            KEY TYPES\n\
-             softhsm  pkcs11  hsm         degraded      token  3/8 busy, 1 failed  ec-p256\n"
+            "NAME     KIND    PROTECTION  AVAILABILITY  TOKEN  SESSIONS                    KEY TYPES\n\
+             softhsm  pkcs11  hsm         degraded      token  3/8 busy, 1 failed, 2 hung  ec-p256\n"
         );
     }
 

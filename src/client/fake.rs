@@ -117,7 +117,14 @@ pub(crate) fn backend() -> proto::Backend {
             signature_algorithms: vec![proto::SignatureAlgorithmSupport { algorithm, digest: true }],
             ..Default::default()
         }],
-        pool: Some(proto::Pool { contexts: 8, busy: 3, failed: 1, queued: 0, queue_capacity: 64 }),
+        pool: Some(proto::Pool {
+            contexts: 8,
+            busy: 3,
+            failed: 1,
+            queued: 0,
+            queue_capacity: 64,
+            quarantined: 2,
+        }),
         ..Default::default()
     }
 }

@@ -161,7 +161,7 @@ mod tests {
                 "import": false,
                 "protection_level": "unspecified",
             }],
-            "pool": { "contexts": 8, "busy": 3, "failed": 1, "queued": 0, "queue_capacity": 64 },
+            "pool": { "contexts": 8, "busy": 3, "failed": 1, "queued": 0, "queue_capacity": 64, "quarantined": 2 },
         });
         assert_eq!(serde_json::to_value(BackendView::from(fake::backend())).unwrap(), expected);
     }

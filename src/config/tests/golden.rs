@@ -243,6 +243,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "[backends.tpm.chip]\ntcti = 'device:/dev/tpmrm0'\nqueue = 65537\n",
         "x.toml:3: `backends.tpm.chip.queue`: must be at most 65536, not `65537`",
     ),
+    (
+        "[backends.tpm.chip]\ntcti = 'device:/dev/tpmrm0'\nhang_limit = '1ms'\n",
+        "x.toml:3: `backends.tpm.chip.hang_limit`: must be at least `100ms` and at most `1day`",
+    ),
     ("[backends.pkcs11]\npin = 'file:x'\n", "x.toml:2: `backends.pkcs11.pin`: must be a table, not a string"),
     (
         "[backends.pkcs11.HSM_1]\n",
@@ -253,7 +257,7 @@ const MISTAKES: &[(&str, &str)] = &[
     (
         "[backends.pkcs11.hsm]\nmodule = 'm'\ntoken = 'label:t'\npin = 'file:p'\nsesions = 4\n",
         "x.toml:5: `backends.pkcs11.hsm.sesions`: unknown field; did you mean `sessions`? known \
-         are `module`, `token`, `pin`, `protection_level`, `destroy_adopted`, `sessions`, `queue`",
+         are `module`, `token`, `pin`, `protection_level`, `destroy_adopted`, `sessions`, `queue`, `hang_limit`",
     ),
     (
         "[backends.pkcs11.hsm]\nmodule = 'm'\ntoken = 'slot 0'\npin = 'file:p'\nsessions = 0\n",
