@@ -102,3 +102,30 @@ async fn a_token_that_comes_back_is_found_again_with_one_login_and_signs_with_th
     assert!(most <= 1, "{most} logins");
     assert!(gateway.stop().await.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_comes_back_while_a_session_is_opened_is_logged_in_to_before_it_is_used() {
+    if skms_tests::softhsm::left_out() {
+        return;
+    }
+    let home = home();
+    let gateway = home.start_with([("SKMS__BACKENDS__PKCS11__HSM__SESSIONS", "1".into())]);
+    let client = gateway.client().await;
+    client.create_key(create("ec-p256", "key", "hsm")).await.unwrap();
+    let blink = || {
+        chaos(&home).tell("remove");
+        chaos(&home).tell("insert");
+    };
+    client.sign(sign("key", "before")).await.unwrap();
+    blink();
+    // The next call finds its session gone, and opens two: one for the login, one for itself.
+    let opened = chaos(&home).tell("count C_OpenSession");
+    chaos(&home).tell("on C_OpenSession nth 2 hang");
+    let caller = client.clone();
+    let signing = tokio::spawn(async move { caller.sign(sign("key", "message")).await });
+    chaos(&home).tell(&format!("wait C_OpenSession {}", opened + 2));
+    blink();
+    chaos(&home).tell("release");
+    signing.await.unwrap().unwrap();
+    assert!(gateway.stop().await.success());
+}
