@@ -344,9 +344,9 @@ impl<D: Device> Shared<D> {
     fn serve(&self, mut seat: Seat) {
         let mut context = None;
         let mut finished = None;
-        while let Some(entry) = self.next(&mut seat, finished.take(), &mut context) {
+        while let Some((entry, now)) = self.next(&mut seat, finished.take(), &mut context) {
             let cost = entry.cost;
-            if entry.deadline <= Instant::now() {
+            if entry.deadline <= now {
                 // The caller has been answered by its own clock; dropping the
                 // job is all that is left to do.
                 drop(entry);
@@ -357,11 +357,11 @@ impl<D: Device> Shared<D> {
                 match self.open() {
                     Ok(opened) => context = Some(opened),
                     Err(failure) => {
-                        if self.fail(&mut seat, entry, &failure) && !self.recover(&mut seat, &mut context) {
+                        let has_place = self.fail(&mut seat, entry, &failure);
+                        if has_place && !self.recover(&mut seat, &mut context)
+                            || !self.reseat(&mut seat, &mut context)
+                        {
                             break;
-                        }
-                        if !self.reseat(&mut seat, &mut context) {
-                            return;
                         }
                         continue;
                     }
@@ -372,7 +372,7 @@ impl<D: Device> Shared<D> {
                 && !class.context_survives()
             {
                 debug!(backend = self.name, ?class, "device context retired");
-                context = None;
+                self.retire(&seat, &mut context);
             }
             finished = Some(cost);
         }
@@ -384,15 +384,15 @@ impl<D: Device> Shared<D> {
         self.look.notify_one();
     }
 
-    /// Gives back the job that was finished, if any, and waits for the next one:
-    /// one turn at the lock, so that a worker is never neither busy nor idle.
+    /// Gives back the job that was finished, if any, and waits for the next one, which
+    /// begins then: one turn at the lock, so that a worker is never neither busy nor idle.
     /// `None` when the pool is closed and nothing is left to do.
     fn next(
         &self,
         seat: &mut Seat,
         finished: Option<Cost>,
         context: &mut Option<D::Context>,
-    ) -> Option<queue::Entry<Work<D>>> {
+    ) -> Option<(queue::Entry<Work<D>>, Instant)> {
         let index = seat.index;
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -406,8 +406,8 @@ impl<D: Device> Shared<D> {
         }
         if let Some(entry) = state.queue.next() {
             state.busy += 1;
-            state.begins(seat, Doing::Job(entry.cost));
-            return Some(entry);
+            let now = state.begins(seat, Doing::Job(entry.cost));
+            return Some((entry, now));
         }
         if state.closed {
             return None;
@@ -419,15 +419,15 @@ impl<D: Device> Shared<D> {
             }
             let state = &mut *guard;
             if let Some(entry) = state.handed.get_mut(index).and_then(Option::take) {
-                state.begins(seat, Doing::Job(entry.cost));
-                return Some(entry);
+                let now = state.begins(seat, Doing::Job(entry.cost));
+                return Some((entry, now));
             }
             if state.closed {
                 state.idle.retain(|idle| *idle != index);
                 let entry = state.queue.next()?;
                 state.busy += 1;
-                state.begins(seat, Doing::Job(entry.cost));
-                return Some(entry);
+                let now = state.begins(seat, Doing::Job(entry.cost));
+                return Some((entry, now));
             }
         }
     }

@@ -9,7 +9,8 @@
 //! **Invariant:** the limit is the device's and no caller's: whose deadline is short puts
 //! nothing into quarantine.
 //!
-//! **Invariant:** a context that was in quarantine is neither used nor closed any more.
+//! **Invariant:** a context that was in quarantine is neither used nor closed by the pool any
+//! more.
 
 use std::{
     sync::Arc,
@@ -60,11 +61,13 @@ impl Seat {
 }
 
 impl<D: Device> State<D> {
-    /// The worker of a place begins with what may hang.
-    pub(super) fn begins(&mut self, seat: &Seat, doing: Doing) {
+    /// The worker of a place begins, now, with what may hang.
+    pub(super) fn begins(&mut self, seat: &Seat, doing: Doing) -> Instant {
+        let now = Instant::now();
         if let Some(place) = self.places.get_mut(seat.index) {
-            place.doing = Some((Instant::now(), doing));
+            place.doing = Some((now, doing));
         }
+        now
     }
 
     /// The worker is back. Answers whether it still has its place; else it was in quarantine,
@@ -173,6 +176,19 @@ impl<D: Device> Shared<D> {
         }
         self.alive.send_modify(|alive| *alive += 1);
         true
+    }
+
+    /// Closes a context that serves no other job, unless it was in quarantine.
+    pub(super) fn retire(&self, seat: &Seat, context: &mut Option<D::Context>) {
+        let is_seated = {
+            let state = self.state.lock();
+            state.places.get(seat.index).is_some_and(|place| place.tenure == seat.tenure)
+        };
+        // Closing may block as well: not under the lock.
+        match context.take() {
+            Some(closed) if is_seated => drop(closed),
+            given_up => std::mem::forget(given_up),
+        }
     }
 
     /// Gives up what was in quarantine; `false` where the thread is to end.

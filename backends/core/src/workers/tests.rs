@@ -374,3 +374,53 @@ async fn who_is_in_a_hurry_puts_nothing_into_quarantine() {
     assert_eq!(server(&pool).await, Ok(0));
     assert_eq!(pool.status().quarantined, 0);
 }
+
+/// Counts the contexts that were closed.
+struct Closing(Arc<AtomicUsize>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[derive(Default)]
+struct Closes(Arc<AtomicUsize>);
+
+impl Device for Closes {
+    type Context = Closing;
+
+    fn open(&self) -> Result<Closing, Error> {
+        Ok(Closing(Arc::clone(&self.0)))
+    }
+}
+
+#[tokio::test]
+async fn a_context_that_came_back_with_an_error_is_not_closed_either() {
+    let config = WorkersConfig { hang_limit: Duration::from_millis(40), ..config(1, 8) };
+    let pool = Workers::start("fake", Closes::default(), &config, Arc::new(())).unwrap();
+    let fails = |_: &Closes, _: &mut Closing| -> Result<(), Error> {
+        Err(Error::new(Class::Session, Operation::Sign))
+    };
+    pool.run(Operation::Sign, Cost::Fast, &soon(), fails).await.unwrap_err();
+    let (release, blocked) = mpsc::channel::<()>();
+    let hangs = move |_: &Closes, _: &mut Closing| -> Result<(), Error> {
+        let _ = blocked.recv();
+        Err(Error::new(Class::Session, Operation::Sign))
+    };
+    let frame = soon();
+    let hung = pool.run(Operation::Sign, Cost::Fast, &frame, hangs);
+    let released = async {
+        while pool.status().quarantined == 0 {
+            tokio::task::yield_now().await;
+        }
+        drop(release);
+    };
+    let (hung, ()) = tokio::join!(hung, released);
+    hung.unwrap_err();
+    while pool.status().quarantined > 0 {
+        tokio::task::yield_now().await;
+    }
+    pool.close().await;
+    assert_eq!(pool.device().0.load(Ordering::SeqCst), 1, "only the one that failed in time");
+}
