@@ -149,18 +149,22 @@ impl Token {
     }
 
     fn try_connect(&self, generation: Generation) -> Result<Link, Error> {
-        let mut keeper = self.keeper.lock();
-        let (slot, login) = keeper.login(generation)?;
-        if login == Login::New {
-            self.epoch.fetch_add(1, Ordering::Release);
-        }
+        let (slot, epoch) = {
+            let mut keeper = self.keeper.lock();
+            let (slot, login) = keeper.login(generation)?;
+            if login == Login::New {
+                self.epoch.fetch_add(1, Ordering::Release);
+            }
+            (slot, self.epoch())
+        };
+        // Not under the lock: where this hangs, the others go on opening theirs.
         let session = self.module.pkcs11.open_rw_session(slot).map_err(device(Operation::Open))?;
-        if !keeper.holds() {
-            return Err(
-                Error::new(Class::Login, Operation::Open).detail("it ended while a session was opened")
-            );
+        let keeper = self.keeper.lock();
+        if self.epoch() != epoch || !keeper.holds() {
+            let why = "it ended while a session was opened";
+            return Err(Error::new(Class::Login, Operation::Open).detail(why));
         }
-        Ok(Link { session, slot, generation, epoch: self.epoch() })
+        Ok(Link { session, slot, generation, epoch })
     }
 
     /// Whether the token is still there and still the same one.

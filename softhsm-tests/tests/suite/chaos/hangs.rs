@@ -145,3 +145,28 @@ async fn sessions_that_hang_are_replaced_and_where_all_hang_callers_are_refused_
     );
     assert!(gateway.stop().await.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_does_not_open_holds_nobody_up() {
+    if skms_tests::softhsm::left_out() {
+        return;
+    }
+    let home = home();
+    let gateway = home.start();
+    let client = gateway.client().await;
+    client.create_key(create("ec-p256", "hsm", "hsm")).await.unwrap();
+    // Every session is lost. The first that is opened then is that of the login.
+    chaos(&home).tell("remove");
+    chaos(&home).tell("insert");
+    let opened = chaos(&home).tell("count C_OpenSession");
+    chaos(&home).tell("on C_OpenSession nth 2 hang");
+    let one = client.clone();
+    let hung = tokio::spawn(async move { one.sign(sign("hsm", "hung")).await });
+    chaos(&home).tell(&format!("wait C_OpenSession {}", opened + 2));
+    for number in 0..20 {
+        client.sign(sign("hsm", format!("{number}"))).await.unwrap();
+    }
+    chaos(&home).tell("release");
+    hung.await.unwrap().unwrap();
+    assert!(gateway.stop().await.success());
+}
