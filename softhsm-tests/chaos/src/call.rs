@@ -14,6 +14,8 @@ use crate::{real, rules::Effect, state::State};
 pub(crate) struct Call {
     function: &'static str,
     pub(crate) effects: Vec<Effect>,
+    /// How often was released before it.
+    releases: u64,
     /// The session, or the slot.
     pub(crate) on: Cell<u64>,
     /// Templates and values that were put in the place of others, and must be there until
@@ -26,9 +28,11 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) fn begin(function: &'static str) -> Self {
+        let (effects, releases) = State::get().called(function);
         Self {
             function,
-            effects: State::get().called(function),
+            effects,
+            releases,
             on: Cell::new(0),
             templates: RefCell::default(),
             values: RefCell::default(),
@@ -44,7 +48,7 @@ impl Call {
             match effect {
                 Effect::Answer(code) => answer = Some(*code),
                 Effect::Sleep(milliseconds) => thread::sleep(Duration::from_millis(*milliseconds)),
-                Effect::Hang => State::get().hang(),
+                Effect::Hang => State::get().hang(self.releases),
                 Effect::Crash => std::process::abort(),
                 Effect::CloseSessions => State::get().close_sessions(),
                 Effect::Logout => logout(self.on.get()),

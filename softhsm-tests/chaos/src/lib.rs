@@ -48,7 +48,7 @@
 //! | command | what |
 //! |---|---|
 //! | `count FUNCTION` | how often it was called by this process |
-//! | `wait FUNCTION N` | the same, as soon as it is at least N |
+//! | `hanging N` | how many calls hang, as soon as it is at least N |
 //! | `release` | ends what hangs |
 //! | `remove`, `insert` | takes the token out of its slot, and puts it back with other handles |
 //! | `sessions N` | at most so many sessions are opened; 0: as many as the real module has |

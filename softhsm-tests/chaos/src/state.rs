@@ -38,6 +38,8 @@ struct Inner {
     made: u64,
     counts: HashMap<&'static str, u64>,
     releases: u64,
+    /// How many calls hang.
+    hanging: u64,
     is_removed: bool,
     /// The slots of the sessions that are open.
     sessions: HashMap<u64, u64>,
@@ -113,9 +115,9 @@ impl State {
                 self.changed.notify_all();
             }
             Command::Count(function) => return count(&inner, &function),
-            Command::Wait(function, least) => {
-                self.changed.wait_while_for(&mut inner, |inner| count(inner, &function) < least, PATIENCE);
-                return count(&inner, &function);
+            Command::Hanging(least) => {
+                self.changed.wait_while_for(&mut inner, |inner| inner.hanging < least, PATIENCE);
+                return inner.hanging;
             }
             Command::Remove => {
                 inner.is_removed = true;
@@ -130,11 +132,11 @@ impl State {
         0
     }
 
-    /// Counts a call, and tells what happens at it.
-    pub(crate) fn called(&self, function: &'static str) -> Vec<Effect> {
+    /// Counts a call, and tells what happens at it, and how often was released before it: a
+    /// call that was counted hangs until the next release, however late it comes to hang.
+    pub(crate) fn called(&self, function: &'static str) -> (Vec<Effect>, u64) {
         let mut inner = self.inner.lock();
         *inner.counts.entry(function).or_default() += 1;
-        self.changed.notify_all();
         let mut effects = Vec::new();
         for rule in inner.rules.iter_mut().filter(|rule| rule.function == function) {
             rule.calls += 1;
@@ -142,7 +144,7 @@ impl State {
                 effects.push(rule.effect.clone());
             }
         }
-        effects
+        (effects, inner.releases)
     }
 
     /// Writes a call down.
@@ -156,11 +158,13 @@ impl State {
         }
     }
 
-    /// Waits until something is released.
-    pub(crate) fn hang(&self) {
+    /// Waits until there were more than `releases`.
+    pub(crate) fn hang(&self, releases: u64) {
         let mut inner = self.inner.lock();
-        let releases = inner.releases;
+        inner.hanging += 1;
+        self.changed.notify_all();
         self.changed.wait_while_for(&mut inner, |inner| inner.releases == releases, PATIENCE);
+        inner.hanging -= 1;
     }
 
     pub(crate) fn close_sessions(&self) {
