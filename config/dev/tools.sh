@@ -11,6 +11,7 @@ cd "$(dirname "$0")/../.."
 readonly BUF=1.75.0
 readonly CARGO_DENY=0.20.2
 readonly SOFTHSM=/usr/lib/softhsm/libsofthsm2.so
+readonly PROMTOOL=var/tools/promtool
 readonly REQUIREMENTS=softhsm-tests/interop/python/requirements.txt
 
 packages=()
@@ -66,6 +67,26 @@ others_for_test() {
         var/venv/bin/pip install --quiet --disable-pip-version-check --requirement "$REQUIREMENTS"
         cp "$REQUIREMENTS" var/venv/requirements.txt
     fi
+    [ -x "$PROMTOOL" ] || unpack_promtool
+}
+
+# Out of Debian's package of Prometheus, which is not installed: it would start a server.
+unpack_promtool() {
+    say "unpacking promtool in ${PROMTOOL%/*}"
+    local folder
+    folder=$(mktemp -d)
+    chmod 755 "$folder"
+    if ! (cd "$folder" && apt-get -qq download prometheus) >"$folder/log" 2>&1; then
+        { as_root apt-get -qq update && (cd "$folder" && apt-get -qq download prometheus); } >"$folder/log" 2>&1 || {
+            tail -n 20 "$folder/log" >&2
+            rm -rf "$folder"
+            die "apt could not download: prometheus"
+        }
+    fi
+    mkdir -p "${PROMTOOL%/*}"
+    dpkg-deb --fsys-tarfile "$folder"/prometheus_*.deb | tar -xO ./usr/bin/promtool >"$folder/promtool"
+    install -m 755 "$folder/promtool" "$PROMTOOL"
+    rm -rf "$folder"
 }
 
 # The checks of `make lint`.
@@ -95,13 +116,8 @@ others_for_lint() {
 install_packages() {
     [ ${#packages[@]} -gt 0 ] || return 0
     have apt-get || die "please install: ${packages[*]} (these are the names in Debian)"
-    local as_root=()
-    if [ "$(id -u)" != 0 ]; then
-        have sudo || die "please run as root: apt-get install ${packages[*]}"
-        as_root=(sudo)
-    fi
     say "installing by apt: ${packages[*]}"
-    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive
+    local apt=(as_root env DEBIAN_FRONTEND=noninteractive
         apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
     local log
     log=$(mktemp)
@@ -112,6 +128,16 @@ install_packages() {
         die "apt could not install: ${packages[*]}"
     fi
     rm -f "$log"
+}
+
+# With sudo, unless we are root.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        have sudo || die "please run as root: $*"
+        sudo "$@"
+    fi
 }
 
 # `cargo fmt` is there as a name even where the component is not, so ask it.

@@ -170,10 +170,10 @@ impl Metrics {
         start.set(started.as_secs_f64());
         // The first event of a counter that is not there yet is lost to a rate, so
         // those that everybody looks at are there from the start.
-        let calls_ok = Method::all().into_iter().map(|method| (method, Code::Ok));
+        let watched = Method::all().into_iter().flat_map(|method| WATCHED.map(|code| (method, code)));
         Self {
             requests: list.table(
-                Table::with(Counter::default, calls_ok),
+                Table::with(Counter::default, watched),
                 "requests",
                 "Calls that ended, by method and code; a stream by the code it began with",
             ),
@@ -372,6 +372,10 @@ impl Metrics {
         text
     }
 }
+
+/// The codes that are there for every method from the start: that of all rates, and that
+/// of a key that is not what it was, whose first event an alert is for.
+const WATCHED: [Code; 2] = [Code::Ok, Code::DataLoss];
 
 /// The reasons for which a caller is taken for nobody.
 const AUTH_FAILURES: [Reason; 9] = [

@@ -3,6 +3,7 @@
 pub(crate) mod exposition;
 mod http;
 mod lines;
+mod monitoring;
 mod traces;
 
 use std::{collections::BTreeMap, io::Read as _, net::TcpStream, time::Duration};

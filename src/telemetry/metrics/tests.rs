@@ -125,6 +125,8 @@ fn what_is_counted_is_what_is_exposed() {
     for line in [
         "skms_requests_total{rpc=\"skms.v1.KeyManagement/SignMessage\",code=\"OK\"} 1",
         "skms_request_duration_seconds_count{rpc=\"skms.v1.KeyManagement/SignMessage\",class=\"ok\"} 1",
+        // There before its first event, which an alert would not see otherwise.
+        "skms_requests_total{rpc=\"skms.v1.KeyManagement/SignMessage\",code=\"DATA_LOSS\"} 0",
         "skms_requests_in_flight 0",
         "skms_auth_failures_total{reason=\"TOKEN_EXPIRED\"} 2",
         "skms_auth_failures_total{reason=\"TOKEN_MISSING\"} 0",
