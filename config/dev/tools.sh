@@ -13,6 +13,7 @@ readonly CARGO_DENY=0.20.2
 readonly SOFTHSM=/usr/lib/softhsm/libsofthsm2.so
 readonly PROMTOOL=var/tools/promtool
 readonly REQUIREMENTS=softhsm-tests/interop/python/requirements.txt
+readonly NODE_PACKAGES=softhsm-tests/interop/node/package-lock.json
 
 packages=()
 
@@ -50,13 +51,14 @@ others_for_run() {
         die "Rust $found is too old, $needed is needed: rustup update stable"
 }
 
-# The tests, with the Python client.
+# The tests, with the clients in other languages.
 packages_for_test() {
     have pkcs11-tool || packages+=(opensc)
     have swtpm || packages+=(swtpm)
     have tpm2_getcap || packages+=(tpm2-tools)
     have python3 || packages+=(python3)
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+    packages_for_node
 }
 
 others_for_test() {
@@ -66,6 +68,13 @@ others_for_test() {
         python3 -m venv var/venv
         var/venv/bin/pip install --quiet --disable-pip-version-check --requirement "$REQUIREMENTS"
         cp "$REQUIREMENTS" var/venv/requirements.txt
+    fi
+    if ! cmp -s "$NODE_PACKAGES" var/node/package-lock.json || [ ! -d var/node/node_modules ]; then
+        say "installing the packages of the Node.js client in var/node"
+        rm -rf var/node
+        mkdir -p var/node
+        cp "${NODE_PACKAGES%/*}"/package*.json var/node
+        npm ci --prefix var/node --no-fund --no-audit --ignore-scripts --loglevel=error >/dev/null
     fi
     [ -x "$PROMTOOL" ] || unpack_promtool
 }
@@ -91,11 +100,15 @@ unpack_promtool() {
 
 # The checks of `make lint`.
 packages_for_lint() {
-    have node || packages+=(nodejs)
-    have npm || packages+=(npm)
+    packages_for_node
     have shellcheck || packages+=(shellcheck)
     # cargo-deny fetches its database of advisories with it.
     have git || packages+=(git)
+}
+
+packages_for_node() {
+    have node || packages+=(nodejs)
+    have npm || packages+=(npm)
 }
 
 others_for_lint() {

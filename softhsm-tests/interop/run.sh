@@ -23,6 +23,7 @@ main() {
     make_credentials
     start_gateway
     "$PYTHON" softhsm-tests/interop/python/client.py "$address"
+    NODE_PATH=var/node/node_modules node softhsm-tests/interop/node/client.js "localhost:${address##*:}"
     run_examples
     stop_gateway
 }
