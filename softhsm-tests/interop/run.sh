@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the clients of other languages against a gateway of their own: a fresh
+# Runs the clients in other languages against a gateway of their own: a fresh
 # token, a fresh catalog, a free port on loopback, all gone afterwards.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -24,6 +24,8 @@ main() {
     start_gateway
     "$PYTHON" softhsm-tests/interop/python/client.py "$address"
     NODE_PATH=var/node/node_modules node softhsm-tests/interop/node/client.js "localhost:${address##*:}"
+    build_go_client
+    "$FOLDER/go/client" "localhost:${address##*:}"
     run_examples
     stop_gateway
 }
@@ -101,6 +103,23 @@ stop_gateway() {
     local code=0
     end_gateway || code=$?
     [ $code = 0 ] || die "the gateway ended with exit code $code"
+}
+
+# With the stubs of proto/, whose packages in Go are nowhere written down in it.
+build_go_client() {
+    local go=$PWD/var/tools/go module=skms.example/interop options file
+    mkdir "$FOLDER/go"
+    cp softhsm-tests/interop/go/* "$FOLDER/go"
+    (cd "$FOLDER/go" && GOTOOLCHAIN=local "$go" build -o . \
+        google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc)
+    options=module=$module
+    for file in proto/skms/v1/*.proto; do
+        options+=,M${file#proto/}=$module/skmsv1
+    done
+    PATH=$FOLDER/go:$PATH "$PYTHON" -m grpc_tools.protoc -I proto \
+        --go_out="$FOLDER/go" --go_opt="$options" --go-grpc_out="$FOLDER/go" --go-grpc_opt="$options" \
+        proto/skms/v1/*.proto
+    (cd "$FOLDER/go" && GOTOOLCHAIN=local "$go" build -o client .)
 }
 
 # The examples of the Rust client.
