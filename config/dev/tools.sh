@@ -61,6 +61,8 @@ packages_for_test() {
     have python3 || packages+=(python3)
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
     packages_for_node
+    have javac || packages+=(default-jdk-headless)
+    have mvn || packages+=(maven)
 }
 
 others_for_test() {

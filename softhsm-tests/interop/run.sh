@@ -26,6 +26,9 @@ main() {
     NODE_PATH=var/node/node_modules node softhsm-tests/interop/node/client.js "localhost:${address##*:}"
     build_go_client
     "$FOLDER/go/client" "localhost:${address##*:}"
+    mvn --quiet --batch-mode -Dstyle.color=never -Dout="$FOLDER/java" \
+        --file softhsm-tests/interop/java/pom.xml process-classes
+    java -cp "$FOLDER/java/classes:$FOLDER/java/dependency/*" interop.Client "localhost:${address##*:}"
     run_examples
     stop_gateway
 }

@@ -33,11 +33,12 @@ const (
 	items    = 100
 )
 
-// Calls that change nothing, or have a request_id, may be made again.
+// Calls that change nothing, or have a request_id, may be made again: in all for longer than
+// the second that a channel lets pass before it connects again.
 const serviceConfig = `{"methodConfig": [{
 	"name": [{"service": "skms.v1.KeyManagement"}],
 	"retryPolicy": {
-		"maxAttempts": 5, "initialBackoff": "0.1s", "maxBackoff": "2s", "backoffMultiplier": 2,
+		"maxAttempts": 5, "initialBackoff": "1s", "maxBackoff": "5s", "backoffMultiplier": 2,
 		"retryableStatusCodes": ["UNAVAILABLE"]
 	}
 }]}`

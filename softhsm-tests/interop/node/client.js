@@ -28,15 +28,16 @@ const options = { enums: String, longs: Number, defaults: true, oneofs: true, ke
 const loaded = loader.loadSync(files, { includeDirs: [PROTO, OF_GOOGLE], ...options });
 const { KeyManagement } = grpc.loadPackageDefinition(loaded).skms.v1;
 
-// Calls that change nothing, or have a request_id, may be made again.
+// Calls that change nothing, or have a request_id, may be made again: in all for longer than
+// the second that a channel lets pass before it connects again.
 const SERVICE_CONFIG = JSON.stringify({
   methodConfig: [
     {
       name: [{ service: "skms.v1.KeyManagement" }],
       retryPolicy: {
         maxAttempts: 5,
-        initialBackoff: "0.1s",
-        maxBackoff: "2s",
+        initialBackoff: "1s",
+        maxBackoff: "5s",
         backoffMultiplier: 2,
         retryableStatusCodes: ["UNAVAILABLE"],
       },
