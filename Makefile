@@ -39,7 +39,7 @@ test: setup-test ## set up and run all tests
 	cargo test --release --workspace -- --show-output
 	@$(MAKE) test-interop
 
-test-interop: setup-test build ## clients in Python, Node.js, Go and Java that know only proto/, and what README.md says to type
+test-interop: setup-test build ## clients in five languages that know only proto/, and what README.md says to type
 	$(say) 'Interoperation'
 	@softhsm-tests/interop/run.sh
 	@softhsm-tests/readme.sh
@@ -92,7 +92,7 @@ setup-run: ## what run, demo and serve-dev need: a C compiler, the TPM stack, So
 	@config/dev/tools.sh run
 	@config/dev/setup.sh
 
-setup-test: setup-run ## what test and bench need besides: OpenSC, swtpm, tpm2-tools, promtool, Python, Node.js, Go, Java
+setup-test: setup-run ## what test and bench need besides: OpenSC, swtpm, tpm2-tools, promtool, Python, Node.js, Go, Java, C++
 	@config/dev/tools.sh test
 
 setup-lint: ## what lint needs: clippy, rustfmt, buf, cargo-deny

@@ -29,6 +29,8 @@ main() {
     mvn --quiet --batch-mode -Dstyle.color=never -Dout="$FOLDER/java" \
         --file softhsm-tests/interop/java/pom.xml process-classes
     java -cp "$FOLDER/java/classes:$FOLDER/java/dependency/*" interop.Client "localhost:${address##*:}"
+    build_cpp_client
+    "$FOLDER/cpp/client" "localhost:${address##*:}"
     run_examples
     stop_gateway
 }
@@ -123,6 +125,21 @@ build_go_client() {
         --go_out="$FOLDER/go" --go_opt="$options" --go-grpc_out="$FOLDER/go" --go-grpc_opt="$options" \
         proto/skms/v1/*.proto
     (cd "$FOLDER/go" && GOTOOLCHAIN=local "$go" build -o client .)
+}
+
+# With the stubs of proto/, and of the messages of error details, which Python's packages have.
+build_cpp_client() {
+    local out=$FOLDER/cpp common
+    mkdir "$out"
+    common=$("$PYTHON" -c 'import google.rpc; print(list(google.rpc.__path__)[0].removesuffix("/google/rpc"))')
+    protoc -I proto -I "$common" --cpp_out="$out" --grpc_out="$out" \
+        --plugin=protoc-gen-grpc="$(command -v grpc_cpp_plugin)" \
+        skms/v1/{types,import,key_management}.proto google/rpc/{status,error_details}.proto
+    local flags
+    read -ra flags <<<"$(pkg-config --cflags --libs grpc++ protobuf)"
+    g++ -std=c++17 -Wall -Werror -I"$out" softhsm-tests/interop/cpp/client.cc "$out"/google/rpc/*.pb.cc \
+        "$out"/skms/v1/{types,import,key_management}.pb.cc "$out/skms/v1/key_management.grpc.pb.cc" \
+        "${flags[@]}" -o "$out/client"
 }
 
 # The examples of the Rust client.
