@@ -22,15 +22,7 @@ main() {
     make_token
     make_credentials
     start_gateway
-    "$PYTHON" softhsm-tests/interop/python/client.py "$address"
-    NODE_PATH=var/node/node_modules node softhsm-tests/interop/node/client.js "localhost:${address##*:}"
-    build_go_client
-    "$FOLDER/go/client" "localhost:${address##*:}"
-    mvn --quiet --batch-mode -Dstyle.color=never -Dout="$FOLDER/java" \
-        --file softhsm-tests/interop/java/pom.xml process-classes
-    java -cp "$FOLDER/java/classes:$FOLDER/java/dependency/*" interop.Client "localhost:${address##*:}"
-    build_cpp_client
-    "$FOLDER/cpp/client" "localhost:${address##*:}"
+    run_clients
     run_examples
     stop_gateway
 }
@@ -110,6 +102,19 @@ stop_gateway() {
     [ $code = 0 ] || die "the gateway ended with exit code $code"
 }
 
+# By name: not every library holds an address against a certificate.
+run_clients() {
+    local target=localhost:${address##*:}
+    "$PYTHON" softhsm-tests/interop/python/client.py "$target"
+    NODE_PATH=var/node/node_modules node softhsm-tests/interop/node/client.js "$target"
+    build_go_client
+    "$FOLDER/go/client" "$target"
+    build_java_client
+    java -cp "$FOLDER/java/classes:$FOLDER/java/dependency/*" interop.Client "$target"
+    build_cpp_client
+    "$FOLDER/cpp/client" "$target"
+}
+
 # With the stubs of proto/, whose packages in Go are nowhere written down in it.
 build_go_client() {
     local go=$PWD/var/tools/go module=skms.example/interop options file
@@ -125,6 +130,12 @@ build_go_client() {
         --go_out="$FOLDER/go" --go_opt="$options" --go-grpc_out="$FOLDER/go" --go-grpc_opt="$options" \
         proto/skms/v1/*.proto
     (cd "$FOLDER/go" && GOTOOLCHAIN=local "$go" build -o client .)
+}
+
+# Maven makes the stubs, with a generator of its own.
+build_java_client() {
+    mvn --quiet --batch-mode -Dstyle.color=never -Dout="$FOLDER/java" \
+        --file softhsm-tests/interop/java/pom.xml process-classes
 }
 
 # With the stubs of proto/, and of the messages of error details, which Python's packages have.
