@@ -63,6 +63,7 @@ packages_for_test() {
     packages_for_node
     have javac || packages+=(default-jdk-headless)
     have mvn || packages+=(maven)
+    have systemd-analyze || packages+=(systemd)
     have g++ || packages+=(g++)
     { have protoc && have grpc_cpp_plugin; } || packages+=(protobuf-compiler protobuf-compiler-grpc)
     pkg-config --exists grpc++ protobuf 2>/dev/null || packages+=(libgrpc++-dev libprotobuf-dev)

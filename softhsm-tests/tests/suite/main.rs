@@ -55,6 +55,7 @@ mod system;
 mod tidy;
 mod tpm;
 mod trail;
+mod units;
 mod vectors;
 mod verify;
 mod versions;
