@@ -29,7 +29,7 @@ const loaded = loader.loadSync(files, { includeDirs: [PROTO, OF_GOOGLE], ...opti
 const { KeyManagement } = grpc.loadPackageDefinition(loaded).skms.v1;
 
 // Calls that change nothing, or have a request_id, may be made again: in all for longer than
-// the second that a channel lets pass before it connects again.
+// a channel lets pass before it connects again.
 const SERVICE_CONFIG = JSON.stringify({
   methodConfig: [
     {
@@ -55,7 +55,10 @@ function service(address) {
   });
   const tls = grpc.credentials.createSsl(readFileSync(process.env.SKMS_CA));
   const credentials = grpc.credentials.combineChannelCredentials(tls, bearer);
-  return new KeyManagement(address, credentials, { "grpc.service_config": SERVICE_CONFIG });
+  return new KeyManagement(address, credentials, {
+    "grpc.service_config": SERVICE_CONFIG,
+    "grpc.initial_reconnect_backoff_ms": 100,
+  });
 }
 
 /** A unary call as a promise. */

@@ -66,7 +66,7 @@ public final class Client {
                   "retryPolicy",
                       Map.of(
                           "maxAttempts", 5.0,
-                          "initialBackoff", "1s",
+                          "initialBackoff", "2s",
                           "maxBackoff", "5s",
                           "backoffMultiplier", 2.0,
                           "retryableStatusCodes", List.of("UNAVAILABLE")))));
