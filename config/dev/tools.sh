@@ -111,6 +111,7 @@ unpack_promtool() {
     folder=$(mktemp -d)
     chmod 755 "$folder"
     if ! (cd "$folder" && apt-get -qq download prometheus) >"$folder/log" 2>&1; then
+        can_be_root || die "please run as root: apt-get update"
         { as_root apt-get -qq update && (cd "$folder" && apt-get -qq download prometheus); } >"$folder/log" 2>&1 || {
             tail -n 20 "$folder/log" >&2
             rm -rf "$folder"
@@ -154,6 +155,7 @@ others_for_lint() {
 install_packages() {
     [ ${#packages[@]} -gt 0 ] || return 0
     have apt-get || die "please install: ${packages[*]} (these are the names in Debian)"
+    can_be_root || die "please run as root: apt-get install ${packages[*]}"
     say "installing by apt: ${packages[*]}"
     local apt=(as_root env DEBIAN_FRONTEND=noninteractive
         apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
@@ -168,12 +170,15 @@ install_packages() {
     rm -f "$log"
 }
 
+can_be_root() {
+    [ "$(id -u)" = 0 ] || have sudo
+}
+
 # With sudo, unless we are root.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
     else
-        have sudo || die "please run as root: $*"
         sudo "$@"
     fi
 }
